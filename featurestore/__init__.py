@@ -1,0 +1,1 @@
+"""A feature store: declare features once, train on their history, serve their present."""

@@ -1,0 +1,113 @@
+"""Every error a user can meet, in one tree.
+
+FeatureStoreError
+├── DefinitionError          a declaration is wrong (all faults of a set of files at once)
+├── ConfigurationError       featurestore.toml or its environment is wrong
+├── UnknownNameError         a feature, view, service, source, dataset ... that does not exist
+├── InputError               what a caller handed in is wrong (spine, entities, instants, SQL)
+├── SourceError              a source cannot be read, or does not look as declared
+├── GateRefused              a contract or another gate said no (exit code 1)
+├── MaterializationError     an interval that cannot be materialized as asked
+├── RegistryError            the registry cannot be read or written
+│   └── ConflictError        somebody else changed it since it was planned
+├── OfflineStoreError        the offline tables cannot be read or written
+└── OnlineStoreError         the online store cannot be read or written
+    └── NotPublishedError    nothing was published for that view, or not for that instant
+
+A message says what, where, what was found, and the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class FeatureStoreError(Exception):
+    """Root of the tree; `exit_code` is what the command line ends with (1 refused by a gate, 2 wrong input)."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong in a declaration; `file` and `line` say where it was declared."""
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}: " if self.file else ""
+        return f"{where}{self.message}"
+
+
+class DefinitionError(FeatureStoreError):
+    """Declarations are wrong; `faults` holds every fault found, not only the first."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class ConfigurationError(FeatureStoreError):
+    """The configuration file, or a variable that overrides it, is missing or wrong."""
+
+
+class UnknownNameError(FeatureStoreError):
+    """A name that does not exist; `available` lists those that do, close ones first."""
+
+    def __init__(self, kind: str, name: str, available: Iterable[str], where: str = "") -> None:
+        self.kind = kind
+        self.name = name
+        self.available = closest_first(name, available)
+        listing = ", ".join(self.available[:10]) or "none"
+        more = f" and {len(self.available) - 10} more" if len(self.available) > 10 else ""
+        place = f" in {where}" if where else ""
+        super().__init__(f"There is no {kind} '{name}'{place}. Available: {listing}{more}.")
+
+
+class InputError(FeatureStoreError):
+    """What a caller handed in is wrong: a spine, entities, request data, an instant, a query."""
+
+
+class SourceError(FeatureStoreError):
+    """A source is missing, unreadable, or does not have the declared columns and types."""
+
+
+class GateRefused(FeatureStoreError):
+    """A gate refused to publish; what was live stays live."""
+
+    exit_code = 1
+
+
+class MaterializationError(FeatureStoreError):
+    """An interval cannot be materialized as asked."""
+
+
+class RegistryError(FeatureStoreError):
+    """The registry cannot be read or written."""
+
+
+class ConflictError(RegistryError):
+    """The registry changed after the plan was made; plan again."""
+
+
+class OfflineStoreError(FeatureStoreError):
+    """The offline tables cannot be read or written."""
+
+
+class OnlineStoreError(FeatureStoreError):
+    """The online store cannot be read or written."""
+
+
+class NotPublishedError(OnlineStoreError):
+    """Nothing is published online for that view, or not for the instant asked for."""
+
+
+def closest_first(name: str, available: Iterable[str]) -> tuple[str, ...]:
+    """The available names, those most like `name` first, the rest in alphabetical order."""
+    names = sorted(set(available))
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return (*close, *(n for n in names if n not in close))

@@ -1,0 +1,53 @@
+"""The plan of a point-in-time retrieval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from featurestore.dtypes import DType
+from featurestore.plan.nodes import Rows, Visibility
+from featurestore.plan.on_demand import OnDemandStep
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A column of a view's rows (`column`) and its name in the result (`name`)."""
+
+    column: str
+    name: str
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class PointInTimeJoin:
+    """For each spine row at t: the view's step in force at t.
+
+    Visible at t are rows with event time + delay <= t (and created time <= t with visibility "created"); of them the
+    greatest (event time, created time with null lowest, sequence) answers, while t - event time <= ttl. `keys` pairs
+    each join key with its spine column; a null key matches nothing. Timeless rows are visible at all t.
+    """
+
+    label: str  # unique in the plan, for explain: the view, with its aliases
+    rows: Rows
+    keys: tuple[tuple[str, str], ...]
+    columns: tuple[Projection, ...]
+    delay_us: int = 0
+    ttl_us: int | None = None
+    visibility: Visibility = "event"
+    timeless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HistoricalPlan:
+    """One row per spine row, in the spine's order: the spine's columns untouched, then `outputs`.
+
+    An engine computes the joins' columns and, for each join, a status column; `on_demand` steps run on the result.
+    `outputs` names the feature columns of the final result in order (from joins and on-demand steps).
+    """
+
+    features: str  # what was asked, for people: the service's name or the listed references
+    timestamp: str
+    joins: tuple[PointInTimeJoin, ...]
+    on_demand: tuple[OnDemandStep, ...]
+    request: tuple[tuple[str, DType], ...]  # spine columns that on-demand features read
+    outputs: tuple[tuple[str, DType], ...]

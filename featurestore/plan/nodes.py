@@ -1,0 +1,121 @@
+"""The nodes that every plan is made of: where rows come from and what a view makes of them.
+
+All instants and durations are int64 microseconds (`*_us`). Paths are absolute. Tuples keep declared order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from featurestore.dtypes import DType
+
+EVENT_TIMESTAMP = "__event_timestamp"  # canonical columns of a view's rows; names with "__" cannot be declared
+CREATED_TIMESTAMP = "__created_timestamp"
+SEQUENCE = "__sequence"  # int64; ingestion order: decides ties of event time and created time, greatest wins
+
+Visibility = Literal["event", "created"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A typed column."""
+
+    name: str
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetScan:
+    """Rows of Parquet files; `path` is a file, a directory (all *.parquet below) or a glob; ordered by path, row."""
+
+    name: str
+    path: str
+    hive_partitions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CsvScan:
+    """Rows of CSV files with a header; ordered by path, row. `delimiter` is one character."""
+
+    name: str
+    path: str
+    delimiter: str = ","
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaScan:
+    """Rows of a Delta table at its newest version, or at `version`; ordered by data file path, row."""
+
+    name: str
+    path: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameScan:
+    """Literal rows: `data` is an Arrow IPC stream; ordered as written."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SqlScan:
+    """The result of a query over whole inputs, visible to it under their names; ties are ordered by content."""
+
+    name: str
+    sql: str
+    inputs: tuple[Scan, ...]
+
+
+Scan = ParquetScan | CsvScan | DeltaScan | FrameScan | SqlScan
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A column computed from a source row: a source column when `expression` is None, else a SQL expression."""
+
+    name: str
+    dtype: DType
+    column: str
+    expression: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """A view's rows computed from its source, with canonical columns: keys, times, sequence, computed columns.
+
+    `start_us` None: all rows. Otherwise rows with event time at or after it, and each key's last row before it.
+    `extra` names source columns carried along under their own names, for the contract. A timeless source has no
+    `event_timestamp`.
+    """
+
+    view: str
+    scan: Scan
+    keys: tuple[Computed, ...]
+    event_timestamp: str | None
+    created_timestamp: str | None
+    columns: tuple[Computed, ...]
+    start_us: int | None = None
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """A view's rows as committed: data files of one table version, with canonical columns.
+
+    Stored column types are `stored_type(dtype)`. `has_created`: the created time is not null everywhere.
+    `has_ties`: two rows may share key and event time (False only when every commit proved there are none).
+    """
+
+    view: str
+    files: tuple[str, ...]
+    keys: tuple[Column, ...]
+    columns: tuple[Column, ...]
+    timeless: bool = False
+    has_created: bool = True
+    has_ties: bool = True
+
+
+Rows = SourceRows | StoredRows

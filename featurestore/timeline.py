@@ -1,0 +1,107 @@
+"""Instants, durations, the grid, and what a feature's absence is called.
+
+Inside the platform an instant is an int: microseconds since 1970 in UTC (`*_us`). `datetime` and `timedelta` live at
+the borders only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from enum import IntEnum
+
+from featurestore.dtypes import EPOCH, python_micros
+from featurestore.errors import InputError
+
+MICROSECOND = timedelta(microseconds=1)
+_UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms"), (1, "us"))
+
+
+class Status(IntEnum):
+    """Why a feature value is there or absent."""
+
+    PRESENT = 0
+    NULL_VALUE = 1
+    NOT_FOUND = 2
+    OUTSIDE_MAX_AGE = 3
+
+
+def instant_us(instant: datetime, what: str) -> int:
+    """Microseconds since 1970 of an aware datetime; a naive one is refused, `what` names it."""
+    if instant.tzinfo is None:
+        raise InputError(
+            f"{what} {instant.isoformat()} has no time zone, so it is no instant; "
+            f"write datetime(..., tzinfo=timezone.utc) or convert it with .astimezone()."
+        )
+    return python_micros(instant)
+
+
+def to_datetime(micros: int) -> datetime:
+    """The instant as an aware datetime in UTC."""
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def duration_us(duration: timedelta) -> int:
+    """The duration in microseconds, exactly."""
+    return duration // MICROSECOND
+
+
+def parse_instant(text: str) -> datetime:
+    """The instant in an ISO 8601 text; a date alone is its midnight in UTC, `now` is the present."""
+    if text == "now":
+        return datetime.now(UTC)
+    try:
+        if len(text) == len("2013-01-01"):
+            return datetime.combine(date.fromisoformat(text), time(), UTC)
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"'{text}' is no instant; write a date (2013-10-01, midnight UTC) or a time with its zone "
+            f"(2013-10-01T05:30:00Z)."
+        ) from error
+    instant_us(instant, "Instant")
+    return instant
+
+
+def format_instant(micros: int) -> str:
+    """RFC 3339 in UTC, without a fraction when it is zero."""
+    return to_datetime(micros).isoformat().replace("+00:00", "Z")
+
+
+def format_duration(micros: int) -> str:
+    """The duration in its largest whole unit: `90m`, `6h`, `7d`; zero is `0s`."""
+    if micros == 0:
+        return "0s"
+    size, unit = next((size, unit) for size, unit in _UNITS if micros % size == 0)
+    return f"{micros // size}{unit}"
+
+
+def parse_duration(text: str) -> timedelta:
+    """The duration in a text such as `90m`, `6h`, `7d`, `500ms`; must be positive."""
+    digits = text.rstrip("dhmsu")
+    unit = text[len(digits) :]
+    for size, name in _UNITS:
+        if name == unit and digits.isdecimal() and int(digits) > 0:
+            return timedelta(microseconds=int(digits) * size)
+    raise InputError(f"'{text}' is no duration; write a whole number and a unit, such as 90m, 6h or 7d.")
+
+
+def floor_to_grid(micros: int, step: int) -> int:
+    """The last instant of the epoch-aligned grid of `step` that is not after the given one."""
+    return micros - micros % step
+
+
+def chunks(start: int, end: int, step: int) -> Iterator[tuple[int, int]]:
+    """Half-open intervals that cover [start, end), cut at the epoch-aligned grid of `step`, in order."""
+    at = start
+    while at < end:
+        until = min(floor_to_grid(at, step) + step, end)
+        yield at, until
+        at = until
+
+
+def age_status(event_us: int, at_us: int, ttl_us: int | None) -> Status:
+    """PRESENT while the age is within the TTL (both ends included), else OUTSIDE_MAX_AGE."""
+    if ttl_us is not None and at_us - event_us > ttl_us:
+        return Status.OUTSIDE_MAX_AGE
+    return Status.PRESENT
