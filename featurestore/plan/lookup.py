@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featurestore.dtypes import DType
+from featurestore.plan.nodes import Visibility
 from featurestore.plan.on_demand import OnDemandStep
 
 
@@ -30,6 +31,7 @@ class ViewLookup:
     columns: tuple[LookupColumn, ...]
     delay_us: int = 0
     ttl_us: int | None = None
+    visibility: Visibility = "event"
     timeless: bool = False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from featurestore.plan.nodes import SourceRows, StoredRows
+from featurestore.plan.nodes import SourceRows, StoredRows, Visibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +24,17 @@ class ExtractPlan:
 
 @dataclass(frozen=True, slots=True)
 class CurrentPlan:
-    """Of each key: the step in force at `at_us` and every step that becomes visible later; ordered by key, then
-    event time.
+    """Of each key: every row that is in force at some instant at or after `at_us`; ordered by key, then event time,
+    created time, sequence.
 
-    A row is in force at t when it is the greatest (event time, created time, sequence) among those with
-    event time + delay <= t. Of rows that tie on event time only the winner stays. With `changed_since_us` only keys
-    that have a row with event time at or after it. Timeless: every row.
+    A row is in force at t when it is the greatest (event time, created time with null lowest, sequence) among those
+    with event time + delay <= t, and with visibility "created" also created time <= t (null: visible at once). With
+    `changed_since_us` only keys that have a row with event time at or after it. Timeless: every row. The result has
+    the keys, event time, created time and the columns in their logical types, without the sequence.
     """
 
     rows: StoredRows
     at_us: int
     delay_us: int = 0
+    visibility: Visibility = "event"
     changed_since_us: int | None = None
