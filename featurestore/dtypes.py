@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as PyDecimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from featurestore.errors import InputError
 
@@ -193,13 +193,13 @@ def _days_to_date(days: int) -> date:
     return date.fromordinal(_EPOCH_DAY + days)
 
 
-def wire_decoder(dtype: DType) -> Callable[[Wire], Value] | None:
+def wire_decoder(dtype: DType) -> Callable[[Any], Value] | None:
     """What turns an unpacked MessagePack value into a Python value; None when it is one already.
 
     Dates travel as days and timestamps as microseconds since 1970, decimals as text. The decoder is never
     called with null.
     """
-    decoder: Callable[..., Value] | None
+    decoder: Callable[[Any], Value] | None
     match dtype.name:
         case "Date":
             decoder = _days_to_date
