@@ -1,0 +1,260 @@
+"""What is applied, as pure data: records that the registry keeps as JSON and that plans are built from.
+
+A record holds names, texts and numbers only, with paths as declared (relative to the project). Types stand in their
+text form. `Metadata` is what may change without changing what a feature means.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from featurestore.plan.nodes import Visibility
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What people read: changing it makes no new version."""
+
+    description: str = ""
+    owner: str = ""
+    tags: dict[str, str] = {}
+
+
+class EntityRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="entity"):
+    """An entity: `join_keys` are (name, type) in order."""
+
+    name: str
+    join_keys: tuple[tuple[str, str], ...]
+    metadata: Metadata = Metadata()
+
+
+class ParquetPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="parquet"):
+    """Parquet files."""
+
+    path: str
+    hive_partitions: bool = False
+
+
+class CsvPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="csv"):
+    """CSV files."""
+
+    path: str
+    delimiter: str = ","
+
+
+class DeltaPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="delta"):
+    """A Delta table."""
+
+    path: str
+    version: int | None = None
+
+
+class FramePlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="frame"):
+    """Literal rows: an Arrow IPC stream."""
+
+    data: bytes
+
+
+class SqlPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="sql"):
+    """A query over other sources."""
+
+    sql: str
+    inputs: tuple[SourceRecord, ...]
+
+
+Place = ParquetPlace | CsvPlace | DeltaPlace | FramePlace | SqlPlace
+
+
+class SourceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="source"):
+    """A source: where its rows are and which columns say when they happened and became known."""
+
+    name: str
+    place: Place
+    event_timestamp: str | None = None
+    created_timestamp: str | None = None
+    delay_us: int = 0
+    timeless: bool = False
+    visibility: Visibility = "event"
+    metadata: Metadata = Metadata()
+
+
+class FeatureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stored feature: `stored` is its column in the offline table, which a rename leaves alone."""
+
+    name: str
+    dtype: str
+    column: str
+    expression: str | None = None
+    was: str | None = None
+    stored: str = ""
+    metadata: Metadata = Metadata()
+
+
+class AggregationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A windowed feature: `dtype` is found from the source's columns when it is planned."""
+
+    name: str
+    column: str
+    function: str
+    window_us: int | None
+    offset_us: int = 0
+    where: str | None = None
+    params: dict[str, float | int | str] = {}
+    dtype: str = ""
+    metadata: Metadata = Metadata()
+
+
+class ContractRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A contract: where its class stands (`module:name`) and the digest of what it checks."""
+
+    reference: str
+    digest: str
+
+
+class ViewRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="view"):
+    """A feature view with its source inside, so that a version stands for itself."""
+
+    name: str
+    entities: tuple[str, ...]
+    keys: tuple[tuple[str, str], ...]
+    source: SourceRecord
+    features: tuple[FeatureRecord, ...] = ()
+    aggregations: tuple[AggregationRecord, ...] = ()
+    ttl_us: int | None = None
+    delay_us: int = 0
+    every_us: int | None = None
+    contract: ContractRecord | None = None
+    on_refusal: Literal["refuse", "drop"] = "refuse"
+    metadata: Metadata = Metadata()
+
+    @property
+    def outputs(self) -> tuple[FeatureRecord | AggregationRecord, ...]:
+        """The features, in order."""
+        return self.features or self.aggregations
+
+    def output(self, name: str) -> FeatureRecord | AggregationRecord:
+        """The feature of that name; it exists, for services are checked when planned."""
+        return next(feature for feature in self.outputs if feature.name == name)
+
+
+class Projected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="view"):
+    """Features of a view in a service or as on-demand inputs: `keys` are (join key, column it is looked up by)."""
+
+    view: str
+    features: tuple[str, ...]
+    keys: tuple[tuple[str, str], ...]
+    prefix: str = ""
+
+    def output_name(self, feature: str) -> str:
+        """The feature's name in the answer."""
+        return f"{self.prefix}__{feature}" if self.prefix else feature
+
+
+class Requested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="request"):
+    """Columns that arrive with the request: (name, type)."""
+
+    source: str
+    columns: tuple[tuple[str, str], ...]
+
+
+class ExpressionText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="expressions"):
+    """On-demand features as polars expressions in JSON form: (feature, expression)."""
+
+    features: tuple[tuple[str, str], ...]
+
+
+class FunctionReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="function"):
+    """On-demand features as a Python function: where it stands and the digest of its source."""
+
+    module: str
+    name: str
+    digest: str
+
+
+class OnDemandRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="on_demand"):
+    """An on-demand view: `features` are (name, type)."""
+
+    name: str
+    inputs: tuple[Requested | Projected, ...]
+    features: tuple[tuple[str, str], ...]
+    computation: ExpressionText | FunctionReference
+    metadata: Metadata = Metadata()
+
+
+class OnDemandMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="on_demand"):
+    """An on-demand view taken whole by a service."""
+
+    view: str
+
+
+class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="service"):
+    """A service: its members in order."""
+
+    name: str
+    members: tuple[Projected | OnDemandMember, ...]
+    metadata: Metadata = Metadata()
+
+
+Object = EntityRecord | SourceRecord | ViewRecord | OnDemandRecord | ServiceRecord
+KINDS: dict[str, type[Object]] = {
+    "entity": EntityRecord,
+    "source": SourceRecord,
+    "view": ViewRecord,
+    "on_demand": OnDemandRecord,
+    "service": ServiceRecord,
+}
+
+
+def kind_of(record: Object) -> str:
+    """The record's kind: entity, source, view, on_demand or service."""
+    return next(kind for kind, struct in KINDS.items() if isinstance(record, struct))
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything that is applied (or declared), by name; `versions` counts a view's meanings."""
+
+    entities: dict[str, EntityRecord] = {}
+    sources: dict[str, SourceRecord] = {}
+    views: dict[str, ViewRecord] = {}
+    on_demand: dict[str, OnDemandRecord] = {}
+    services: dict[str, ServiceRecord] = {}
+    versions: dict[str, int] = {}
+
+    def objects(self) -> dict[tuple[str, str], Object]:
+        """All records by (kind, name), in the order of kinds."""
+        return {
+            **{("entity", n): r for n, r in self.entities.items()},
+            **{("source", n): r for n, r in self.sources.items()},
+            **{("view", n): r for n, r in self.views.items()},
+            **{("on_demand", n): r for n, r in self.on_demand.items()},
+            **{("service", n): r for n, r in self.services.items()},
+        }
+
+    @staticmethod
+    def of(objects: dict[tuple[str, str], Object], versions: dict[str, int]) -> Catalog:
+        """The catalog that holds the given records."""
+        by_kind: dict[str, dict[str, Object]] = {kind: {} for kind in KINDS}
+        for (kind, name), record in objects.items():
+            by_kind[kind][name] = record
+        return msgspec.convert(
+            {
+                "entities": by_kind["entity"],
+                "sources": by_kind["source"],
+                "views": by_kind["view"],
+                "on_demand": by_kind["on_demand"],
+                "services": by_kind["service"],
+                "versions": versions,
+            },
+            Catalog,
+        )
+
+
+def encode(record: Object) -> bytes:
+    """The record as JSON, always the same bytes for equal records."""
+    return msgspec.json.encode(record, order="deterministic")
+
+
+def decode(kind: str, document: bytes) -> Object:
+    """The record of that kind from its JSON; raises msgspec.DecodeError for anything else."""
+    return msgspec.json.decode(document, type=KINDS[kind])
