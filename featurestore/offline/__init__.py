@@ -1,0 +1,1 @@
+"""The offline store: Delta tables of views' rows, each interval replaced in one commit."""
