@@ -104,19 +104,18 @@ class OfflineTables:
         return after
 
     def _write(self, commit: Commit, rows: pa.RecordBatchReader) -> None:
+        path = self.directory / commit.table
         start = UNBOUNDED if commit.start_us is None else commit.start_us
-        exists = commit.base_version is not None
-        write_deltalake(
-            self.directory / commit.table,
-            rows,
-            mode="overwrite" if exists else "error",
-            predicate=_interval_predicate(commit) if exists else None,
-            commit_properties=CommitProperties(
-                custom_metadata=dict(commit.notes),
-                app_transactions=[Transaction(_START, start), Transaction(_WATERMARK, commit.watermark_us)],
-                max_commit_retries=0,
-            ),
+        properties = CommitProperties(
+            custom_metadata=dict(commit.notes),
+            app_transactions=[Transaction(_START, start), Transaction(_WATERMARK, commit.watermark_us)],
+            max_commit_retries=0,
         )
+        if commit.base_version is None:
+            write_deltalake(path, rows, mode="error", commit_properties=properties)
+            return
+        predicate = _interval_predicate(commit)
+        write_deltalake(path, rows, mode="overwrite", predicate=predicate, commit_properties=properties)
 
 
 def _snapshot(table: str, delta: DeltaTable) -> Snapshot:
