@@ -6,13 +6,14 @@ the borders only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from enum import IntEnum
 
 from featurestore.dtypes import EPOCH, python_micros
 from featurestore.errors import InputError
 
+Clock = Callable[[], int]  # the present instant in microseconds; passed in, so that tests and replays can set it
 MICROSECOND = timedelta(microseconds=1)
 _UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms"), (1, "us"))
 
@@ -34,6 +35,11 @@ def instant_us(instant: datetime, what: str) -> int:
             f"write datetime(..., tzinfo=timezone.utc) or convert it with .astimezone()."
         )
     return python_micros(instant)
+
+
+def present_us() -> int:
+    """The present instant of this machine."""
+    return python_micros(datetime.now(UTC))
 
 
 def to_datetime(micros: int) -> datetime:

@@ -48,8 +48,8 @@ class Aggregation:
     """A function over the events of a trailing window; `window` None is the whole past.
 
     `column` is a source column, a SQL expression over the row, or `*` to count rows. `where` is a SQL condition on
-    the row. `offset` moves both ends of the window back. Unnamed, it is `{column}_{function}_{window}`, with `_{offset}_ago`
-    appended when it has an offset.
+    the row. `offset` moves both ends of the window back. Unnamed, it is `{column}_{function}_{window}`, with
+    `_{offset}_ago` appended when it has an offset.
     """
 
     column: str

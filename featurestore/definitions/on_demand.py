@@ -53,10 +53,8 @@ class OnDemandFeatureView:
         inputs = tuple(self.inputs) if isinstance(self.inputs, list | tuple) else ()
         faults.add_if(not inputs, "inputs must list request sources and views.")
         kinds = (RequestSource, FeatureView, ViewProjection)
-        faults.add_if(
-            any(not isinstance(i, kinds) for i in inputs),
-            f"inputs must be request sources and feature views, found {[i for i in inputs if not isinstance(i, kinds)]!r}.",
-        )
+        wrong = [i for i in inputs if not isinstance(i, kinds)]
+        faults.add_if(bool(wrong), f"inputs must be request sources and feature views, found {wrong!r}.")
         plain = tuple(i.projection() if isinstance(i, FeatureView) else i for i in inputs if isinstance(i, kinds))
         object.__setattr__(self, "inputs", plain)
         names = tuple(name for i in plain for name in input_names(i))

@@ -91,7 +91,7 @@ class FeatureView:
             "every is the step of windowed values, and this view has no Aggregation; leave it out.",
         )
         faults.add_if(
-            self.windowed and self.every is None and isinstance(self.effective_delay, timedelta) and bool(self.effective_delay),
+            self.windowed and self.every is None and bool(self.effective_delay),
             "a continuous view (every=None) cannot have a delay; give every, or set delay=timedelta(0).",
         )
 

@@ -96,8 +96,8 @@ class OfflineTables:
             raise _conflict(commit) from error
         except (DeltaError, OSError) as error:
             raise OfflineStoreError(
-                f"Offline table '{commit.table}' in {self.directory} cannot be written: {_first_line(error)}. Free space "
-                "or grant rights and run again; what was committed before is unchanged."
+                f"Offline table '{commit.table}' in {self.directory} cannot be written: {_first_line(error)}. Free "
+                "space or grant rights and run again; what was committed before is unchanged."
             ) from error
         after = self.snapshot(commit.table)
         assert after is not None

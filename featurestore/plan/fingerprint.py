@@ -73,8 +73,9 @@ def _without_words(record: R) -> R:
 
 
 def _plain(feature: F) -> F:
-    cleared = msgspec.structs.replace(feature, metadata=Metadata())
-    return msgspec.structs.replace(cleared, was=None) if isinstance(cleared, FeatureRecord) else cleared
+    if isinstance(feature, FeatureRecord):
+        return msgspec.structs.replace(feature, metadata=Metadata(), was=None)
+    return msgspec.structs.replace(feature, metadata=Metadata())
 
 
 def _digest(content: object) -> str:

@@ -1,0 +1,1 @@
+"""What is applied: which definitions are live, since when and by whom, and which datasets were saved."""

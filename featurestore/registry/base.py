@@ -1,0 +1,68 @@
+"""The seam to the registry: catalogs in and out, in transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from featurestore.plan.catalog import Catalog
+from featurestore.registry.diff import CatalogDiff
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One apply: `number` counts from 1; `summary` is a line for each change."""
+
+    number: int
+    applied_at_us: int
+    applied_by: str
+    summary: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRecord:
+    """A saved dataset: `version` counts from 1; `path` is relative to the project; `manifest` says what made it."""
+
+    name: str
+    version: int
+    saved_at_us: int
+    saved_by: str
+    path: str
+    rows: int
+    manifest: Mapping[str, object]
+
+
+class Registry(Protocol):
+    """Transactions decide what is live. Every method raises RegistryError when the registry cannot be used."""
+
+    def revision(self) -> int:
+        """The number of the newest revision; 0 before the first apply."""
+        ...
+
+    def catalog(self) -> tuple[int, Catalog]:
+        """The newest revision's number and what is applied, read in one transaction."""
+        ...
+
+    def apply(self, diff: CatalogDiff, applied_by: str) -> int:
+        """Apply a diff in one transaction and return the new revision's number.
+
+        Raises ConflictError when the newest revision is not the one that the diff was computed on.
+        """
+        ...
+
+    def history(self) -> tuple[Revision, ...]:
+        """All revisions, newest first."""
+        ...
+
+    def add_dataset(self, dataset: DatasetRecord) -> DatasetRecord:
+        """Record a dataset under the next version of its name, and return it with that version."""
+        ...
+
+    def datasets(self, name: str | None = None) -> tuple[DatasetRecord, ...]:
+        """All datasets, or all versions of one, newest first."""
+        ...
+
+    def close(self) -> None:
+        """Release the connection."""
+        ...

@@ -1,0 +1,193 @@
+"""What applying a declared catalog would change: pure data from two catalogs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import msgspec
+
+from featurestore.plan.catalog import (
+    Catalog,
+    FeatureRecord,
+    Object,
+    OnDemandMember,
+    OnDemandRecord,
+    Projected,
+    ServiceRecord,
+    SourceRecord,
+    SqlPlace,
+    ViewRecord,
+)
+from featurestore.plan.fingerprint import meaning, publication, storage
+
+Action = Literal["added", "changed", "metadata", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object that would change. `details` names the fields that differ, `services` those it touches.
+
+    `version` is a view's version afterwards. `backfill`: the view's kept rows change, so it must be materialized
+    again; `republish`: only what is online is computed anew.
+    """
+
+    kind: str
+    name: str
+    action: Action
+    details: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    version: int | None = None
+    backfill: bool = False
+    republish: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogDiff:
+    """The changes from revision `base` to the catalog `target`; applying it is refused on any other revision."""
+
+    base: int
+    changes: tuple[Change, ...]
+    target: Catalog
+
+    def count(self, action: Action) -> int:
+        """How many objects change that way."""
+        return sum(change.action == action for change in self.changes)
+
+
+def diff(base: int, applied: Catalog, declared: Catalog) -> CatalogDiff:
+    """The changes that lead from what is applied at revision `base` to what is declared, renames resolved."""
+    views = {name: _with_stored_columns(applied.views.get(name), view) for name, view in declared.views.items()}
+    versions = dict(applied.versions)
+    for name, view in views.items():
+        versions[name] = _version(applied, view)
+    target = msgspec.structs.replace(declared, views=views, versions=versions)
+    before, after = applied.objects(), target.objects()
+    changes = [change for key in after if (change := _change(key, before.get(key), after[key], versions))]
+    changes += [Change(kind, name, "removed") for kind, name in before if (kind, name) not in after]
+    touched = tuple(replace(change, services=_services_touched(change, applied, target)) for change in changes)
+    return CatalogDiff(base, touched, target)
+
+
+def _with_stored_columns(applied: ViewRecord | None, view: ViewRecord) -> ViewRecord:
+    """Give every feature its column in the offline table: that of the feature it was, or else a new one."""
+    known = {feature.name: feature for feature in applied.features} if applied else {}
+    earlier = {f.name: known.get(f.name) or known.get(f.was or "") for f in view.features}
+    taken = {previous.stored for previous in earlier.values() if previous}
+    features = []
+    for feature in view.features:
+        previous = earlier[feature.name]
+        column, expression = feature.column, feature.expression
+        if not column and expression is None:  # a rename computes what the feature computed before
+            column = previous.column if previous else (feature.was or feature.name)
+            expression = previous.expression if previous else None
+        stored = previous.stored if previous else _free_name(feature.name, taken)
+        taken.add(stored)
+        features.append(
+            msgspec.structs.replace(feature, column=column or feature.name, expression=expression, stored=stored)
+        )
+    return msgspec.structs.replace(view, features=tuple(features))
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    candidates = (name, *(f"{name}_{number}" for number in range(2, len(taken) + 3)))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _version(applied: Catalog, view: ViewRecord) -> int:
+    before = applied.views.get(view.name)
+    latest = applied.versions.get(view.name, 0)
+    return latest if before is not None and meaning(before) == meaning(view) else latest + 1
+
+
+def _change(key: tuple[str, str], before: Object | None, after: Object, versions: dict[str, int]) -> Change | None:
+    kind, name = key
+    version = versions[name] if isinstance(after, ViewRecord) else None
+    if before is None:
+        return Change(kind, name, "added", version=version, backfill=isinstance(after, ViewRecord))
+    if before == after:
+        return None
+    details = tuple(_differences(before, after))
+    if meaning(before) == meaning(after):
+        return Change(kind, name, "metadata", details, version=version)
+    if isinstance(before, ViewRecord) and isinstance(after, ViewRecord):
+        backfill = storage(before) != storage(after)
+        republish = not backfill and publication(before) != publication(after)
+        return Change(kind, name, "changed", details, version=version, backfill=backfill, republish=republish)
+    return Change(kind, name, "changed", details)
+
+
+def _differences(before: Object, after: Object) -> Iterator[str]:
+    for field in before.__struct_fields__:
+        old, new = getattr(before, field), getattr(after, field)
+        if old == new:
+            continue
+        if field in ("features", "aggregations") and isinstance(before, ViewRecord):
+            yield from _feature_differences(old, new)
+        elif field == "metadata":
+            yield from (f for f in ("description", "owner", "tags") if getattr(old, f) != getattr(new, f))
+        else:
+            yield field.removesuffix("_us")
+
+
+def _feature_differences(old: Iterable[FeatureRecord], new: Iterable[FeatureRecord]) -> Iterator[str]:
+    before, after = {f.name: f for f in old}, {f.name: f for f in new}
+    for name, feature in after.items():
+        if name in before:
+            if before[name] != feature:
+                yield f"~{name}"
+        elif (was := getattr(feature, "was", None)) in before:
+            yield f"{was} -> {name}"
+        else:
+            yield f"+{name}"
+    renamed = {getattr(feature, "was", None) for feature in after.values()}
+    yield from (f"-{name}" for name in before if name not in after and name not in renamed)
+    if [n for n in before if n in after] != [n for n in after if n in before]:
+        yield "order of features"
+
+
+def _services_touched(change: Change, applied: Catalog, target: Catalog) -> tuple[str, ...]:
+    if change.kind == "service" or change.action == "metadata":
+        return ()
+    services = {**applied.services, **target.services}
+    catalogs = (applied, target)
+    touched = (s.name for s in services.values() if any((change.kind, change.name) in _uses(s, c) for c in catalogs))
+    return tuple(sorted(touched))
+
+
+def _uses(service: ServiceRecord, catalog: Catalog) -> set[tuple[str, str]]:
+    """(kind, name) of everything that a service's answer rests on."""
+    used: set[tuple[str, str]] = set()
+    for member in service.members:
+        match member:
+            case Projected(view=view):
+                used |= _view_uses(catalog.views.get(view))
+            case OnDemandMember(view=name):
+                used |= _on_demand_uses(catalog.on_demand.get(name), catalog)
+    return used
+
+
+def _on_demand_uses(view: OnDemandRecord | None, catalog: Catalog) -> set[tuple[str, str]]:
+    if view is None:
+        return set()
+    used = {("on_demand", view.name)}
+    for part in view.inputs:
+        if isinstance(part, Projected):
+            used |= _view_uses(catalog.views.get(part.view))
+    return used
+
+
+def _view_uses(view: ViewRecord | None) -> set[tuple[str, str]]:
+    if view is None:
+        return set()
+    entities = {("entity", entity) for entity in view.entities}
+    return {("view", view.name), *entities, *_source_uses(view.source)}
+
+
+def _source_uses(source: SourceRecord) -> set[tuple[str, str]]:
+    used = {("source", source.name)}
+    if isinstance(source.place, SqlPlace):
+        for part in source.place.inputs:
+            used |= _source_uses(part)
+    return used

@@ -1,0 +1,48 @@
+"""The registry's tables."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("applied_at_us", BigInteger, nullable=False),
+    Column("applied_by", String, nullable=False),
+    Column("summary", Text, nullable=False),  # JSON list of lines
+    Column("versions", Text, nullable=False),  # JSON object: the version of each view, removed ones included
+)
+
+objects = Table(
+    "objects",  # every form an object ever had; the newest revision's form is live when it stands in `live`
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("revision", Integer, ForeignKey("revisions.number"), primary_key=True),
+    Column("meaning", String, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
+live = Table(
+    "live",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("position", Integer, nullable=False),  # keeps the declared order
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("saved_at_us", BigInteger, nullable=False),
+    Column("saved_by", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("manifest", Text, nullable=False),  # JSON
+)
