@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from featurestore.definitions.faults import Faults, Location
 from featurestore.dtypes import DType
-from featurestore.plan.nodes import Visibility
+from featurestore.timeline import Visibility
 
 NO_DELAY = timedelta(0)
 

@@ -189,5 +189,3 @@ def _members(values: Iterable[T], kind: object, what: str, faults: Faults) -> tu
     wrong = [member for member in members if not isinstance(member, kind)]  # type: ignore[arg-type]  # a class or a union
     faults.add_if(bool(wrong), f"{what} holds {wrong!r}, which is none.")
     return tuple(member for member in members if isinstance(member, kind))  # type: ignore[arg-type]  # as above
-
-

@@ -156,4 +156,3 @@ def _conflict(commit: Commit) -> ConflictError:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-

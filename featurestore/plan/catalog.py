@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from featurestore.plan.nodes import Visibility
+from featurestore.timeline import Visibility
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

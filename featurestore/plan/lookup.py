@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featurestore.dtypes import DType
-from featurestore.plan.nodes import Visibility
 from featurestore.plan.on_demand import OnDemandStep
+from featurestore.timeline import Visibility
 
 
 @dataclass(frozen=True, slots=True)

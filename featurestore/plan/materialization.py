@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from featurestore.plan.nodes import SourceRows, StoredRows, Visibility
+from featurestore.plan.nodes import SourceRows, StoredRows
+from featurestore.timeline import Visibility
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,12 @@ All instants and durations are int64 microseconds (`*_us`). Paths are absolute. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from featurestore.dtypes import DType
 
 EVENT_TIMESTAMP = "__event_timestamp"  # canonical columns of a view's rows; names with "__" cannot be declared
 CREATED_TIMESTAMP = "__created_timestamp"
 SEQUENCE = "__sequence"  # int64; ingestion order: decides ties of event time and created time, greatest wins
-
-Visibility = Literal["event", "created"]
 
 
 @dataclass(frozen=True, slots=True)
