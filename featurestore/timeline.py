@@ -15,6 +15,10 @@ from featurestore.dtypes import EPOCH, python_micros
 from featurestore.errors import InputError
 
 Visibility = Literal["event", "created"]  # whether a row hides before its event time, or also before its created time
+EVENT_TIMESTAMP = "__event_timestamp"  # canonical columns of a view's rows; names with "__" cannot be declared
+CREATED_TIMESTAMP = "__created_timestamp"
+SEQUENCE = "__sequence"  # int64; ingestion order: decides ties of event time and created time, greatest wins
+
 Clock = Callable[[], int]  # the present instant in microseconds; passed in, so that tests and replays can set it
 MICROSECOND = timedelta(microseconds=1)
 _UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms"), (1, "us"))

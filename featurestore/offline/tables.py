@@ -17,8 +17,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from featurestore.errors import ConflictError, OfflineStoreError
-from featurestore.plan.nodes import EVENT_TIMESTAMP
-from featurestore.timeline import to_datetime
+from featurestore.timeline import EVENT_TIMESTAMP, to_datetime
 
 UNBOUNDED = -(2**63)  # committed start of a first run that took everything from the beginning
 _START, _WATERMARK = "featurestore.start", "featurestore.watermark"

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featurestore.dtypes import DType
-
-EVENT_TIMESTAMP = "__event_timestamp"  # canonical columns of a view's rows; names with "__" cannot be declared
-CREATED_TIMESTAMP = "__created_timestamp"
-SEQUENCE = "__sequence"  # int64; ingestion order: decides ties of event time and created time, greatest wins
+from featurestore.timeline import CREATED_TIMESTAMP as CREATED_TIMESTAMP
+from featurestore.timeline import EVENT_TIMESTAMP as EVENT_TIMESTAMP
+from featurestore.timeline import SEQUENCE as SEQUENCE
 
 
 @dataclass(frozen=True, slots=True)
