@@ -183,9 +183,10 @@ class OnDemandRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class OnDemandMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="on_demand"):
-    """An on-demand view taken whole by a service."""
+    """An on-demand view in a service: all of its features, or those named."""
 
     view: str
+    features: tuple[str, ...] = ()
 
 
 class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="service"):

@@ -1,0 +1,188 @@
+"""From a selection and the catalog to the plans of a retrieval and of a lookup.
+
+Both are made from one `Layout`, so that training and serving read the same columns under the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from featurestore.dtypes import DType, parse
+from featurestore.errors import InputError
+from featurestore.plan import on_demand
+from featurestore.plan.catalog import (
+    Catalog,
+    ExpressionText,
+    OnDemandMember,
+    OnDemandRecord,
+    Projected,
+    Requested,
+    ViewRecord,
+)
+from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin, Projection
+from featurestore.plan.lookup import LookupColumn, LookupPlan, ViewLookup
+from featurestore.plan.nodes import Rows
+from featurestore.plan.selection import Selection
+from featurestore.plan.views import namespace, stored_features
+
+Keys = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One view looked up by one set of key columns: feature name and result name of every column read."""
+
+    view: ViewRecord
+    keys: Keys
+    columns: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        aliased = [f"{key}={column}" for key, column in self.keys if key != column]
+        return f"{self.view.name}({', '.join(aliased)})" if aliased else self.view.name
+
+
+@dataclass(slots=True)
+class _Layout:
+    readings: dict[tuple[str, Keys], _Reading] = field(default_factory=dict)
+    steps: list[on_demand.OnDemandStep] = field(default_factory=list)
+    request: dict[str, DType] = field(default_factory=dict)
+    outputs: dict[str, DType] = field(default_factory=dict)
+
+
+def build_historical_plan(
+    selection: Selection, catalog: Catalog, rows: Mapping[str, Rows], timestamp: str
+) -> HistoricalPlan:
+    """The point-in-time retrieval of a selection; `rows` gives each view's rows, stored or from source."""
+    layout = _lay_out(selection, catalog)
+    joins = tuple(
+        PointInTimeJoin(
+            label=reading.label,
+            rows=rows[reading.view.name],
+            keys=reading.keys,
+            columns=tuple(_projection(reading.view, feature, name) for feature, name in reading.columns),
+            delay_us=reading.view.delay_us,
+            ttl_us=reading.view.ttl_us,
+            visibility=reading.view.source.visibility,
+            timeless=reading.view.source.timeless,
+        )
+        for reading in layout.readings.values()
+    )
+    return HistoricalPlan(
+        features=selection.label,
+        timestamp=timestamp,
+        joins=joins,
+        on_demand=tuple(layout.steps),
+        request=tuple(layout.request.items()),
+        outputs=tuple(layout.outputs.items()),
+    )
+
+
+def build_lookup_plan(selection: Selection, catalog: Catalog, project: str) -> LookupPlan:
+    """The online lookup of a selection."""
+    layout = _lay_out(selection, catalog)
+    views = []
+    for reading in layout.readings.values():
+        view = reading.view
+        position = {feature.name: index for index, feature in enumerate(stored_features(view))}
+        types = dict(view.keys)
+        views.append(
+            ViewLookup(
+                label=reading.label,
+                namespace=namespace(project, view),
+                keys=tuple((column, parse(types[key])) for key, column in reading.keys),
+                columns=tuple(
+                    LookupColumn(position[feature], name, parse(view.output(feature).dtype))
+                    for feature, name in reading.columns
+                ),
+                delay_us=view.delay_us,
+                ttl_us=view.ttl_us,
+                visibility=view.source.visibility,
+                timeless=view.source.timeless,
+            )
+        )
+    return LookupPlan(
+        features=selection.label,
+        views=tuple(views),
+        on_demand=tuple(layout.steps),
+        request=tuple(layout.request.items()),
+        outputs=tuple(layout.outputs.items()),
+    )
+
+
+def _lay_out(selection: Selection, catalog: Catalog) -> _Layout:
+    layout = _Layout()
+    for member in selection.members:
+        if isinstance(member, Projected):
+            _add_projection(layout, member, catalog.views[member.view])
+    for member in selection.members:
+        match member:
+            case Projected():
+                view = catalog.views[member.view]
+                for feature in member.features:
+                    _add_output(layout, member.output_name(feature), parse(view.output(feature).dtype))
+            case OnDemandMember():
+                _add_on_demand(layout, member, catalog)
+    return layout
+
+
+def _add_output(layout: _Layout, name: str, dtype: DType) -> None:
+    if name in layout.outputs:
+        raise InputError(
+            f"Two features would be named '{name}'; ask for one of them, or declare a service with prefixes."
+        )
+    layout.outputs[name] = dtype
+
+
+def _reading(layout: _Layout, part: Projected, view: ViewRecord) -> _Reading:
+    return layout.readings.setdefault((part.view, part.keys), _Reading(view, part.keys))
+
+
+def _add_projection(layout: _Layout, part: Projected, view: ViewRecord) -> None:
+    reading = _reading(layout, part, view)
+    reading.columns.extend((feature, part.output_name(feature)) for feature in part.features)
+
+
+def _add_on_demand(layout: _Layout, member: OnDemandMember, catalog: Catalog) -> None:
+    record = catalog.on_demand[member.view]
+    inputs: list[tuple[str, str, DType]] = []
+    for part in record.inputs:
+        match part:
+            case Requested(columns=columns):
+                for name, text in columns:
+                    inputs.append((name, name, parse(text)))
+                    layout.request[name] = parse(text)
+            case Projected():
+                inputs.extend(_hidden_inputs(layout, part, catalog.views[part.view]))
+    wanted = set(member.features or [name for name, _ in record.features])
+    outputs = tuple((name, name, parse(text)) for name, text in record.features if name in wanted)
+    for _, name, dtype in outputs:
+        _add_output(layout, name, dtype)
+    layout.steps.append(on_demand.OnDemandStep(record.name, tuple(inputs), outputs, _computation(record)))
+
+
+def _hidden_inputs(layout: _Layout, part: Projected, view: ViewRecord) -> list[tuple[str, str, DType]]:
+    """On-demand inputs from a view: columns that are read anyway are used, others are read under a hidden name."""
+    reading = _reading(layout, part, view)
+    known = dict(reversed(reading.columns))
+    inputs = []
+    for feature in part.features:
+        if feature not in known:
+            known[feature] = f"__{reading.label}__{feature}"
+            reading.columns.append((feature, known[feature]))
+        inputs.append((feature, known[feature], parse(view.output(feature).dtype)))
+    return inputs
+
+
+def _computation(record: OnDemandRecord) -> on_demand.Expressions | on_demand.Function:
+    match record.computation:
+        case ExpressionText(features=features):
+            return on_demand.Expressions(features)
+        case reference:
+            return on_demand.Function(reference.module, reference.name, reference.digest)
+
+
+def _projection(view: ViewRecord, feature: str, name: str) -> Projection:
+    stored = next(f for f in view.features if f.name == feature)
+    return Projection(stored.stored, name, parse(stored.dtype))

@@ -1,0 +1,118 @@
+"""featurestore.toml: one file, every key overridable by environment (`FEATURESTORE_ONLINE__URL=...`)."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from featurestore.errors import ConfigurationError, closest_first
+
+FILE_NAME = "featurestore.toml"
+_PREFIX = "FEATURESTORE_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Offline(_Section):
+    """Where history is kept and what computes it."""
+
+    engine: Literal["duckdb"] = "duckdb"
+    path: str = "data/offline"
+    memory_limit: str | None = None
+    threads: int | None = Field(default=None, ge=1)
+
+    @field_validator("memory_limit")
+    @classmethod
+    def _is_a_size(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", value):
+            raise ValueError("write a number and a unit, such as 4GB")
+        return value
+
+
+class Online(_Section):
+    """Where the current values are served from."""
+
+    url: str = "lmdb://data/online"
+
+
+class RegistryPlace(_Section):
+    """Where it is recorded what is applied."""
+
+    url: str = "sqlite:///data/registry.db"
+
+
+class Configuration(_Section):
+    """A project's configuration; relative paths start at the folder of the file."""
+
+    project: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")
+    definitions: str = "feature_defs"
+    offline: Offline = Offline()
+    online: Online = Online()
+    registry: RegistryPlace = RegistryPlace()
+
+
+def find_root(start: Path) -> Path:
+    """The folder, `start` or above it, that holds featurestore.toml."""
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder
+    raise ConfigurationError(
+        f"There is no {FILE_NAME} in {start} or above it. Run `featurestore init NAME` for a new project, or go to the "
+        "folder of an existing one."
+    )
+
+
+def load_configuration(root: Path, environment: Mapping[str, str] | None = None) -> Configuration:
+    """The configuration in `root`, overridden by the environment; raises ConfigurationError naming every wrong key."""
+    path = root / FILE_NAME
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is no TOML: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
+    _override(document, os.environ if environment is None else environment)
+    try:
+        return Configuration.model_validate(document)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_sentence(path, dict(fault)) for fault in error.errors())) from error
+
+
+def _override(document: dict[str, object], environment: Mapping[str, str]) -> None:
+    for variable, value in environment.items():
+        if not variable.startswith(_PREFIX):
+            continue
+        section, _, key = variable.removeprefix(_PREFIX).lower().partition("__")
+        if not key:
+            if section in Configuration.model_fields:
+                document[section] = value
+            continue
+        inner = document.setdefault(section, {})
+        if isinstance(inner, dict):
+            inner[key] = value
+
+
+def _sentence(path: Path, fault: Mapping[str, object]) -> str:
+    location = fault["loc"]
+    assert isinstance(location, tuple)
+    key = ".".join(str(part) for part in location)
+    if fault["type"] == "extra_forbidden":
+        return f"{path}: there is no setting '{key}'. Settings: {', '.join(closest_first(key, _settings()))}."
+    if fault["type"] == "missing":
+        return f"{path}: '{key}' is missing; add it, such as {key} = \"flights\"."
+    found = f", found {fault['input']!r}" if not isinstance(fault["input"], dict) else ""
+    return f"{path}: {key}: {str(fault['msg']).removeprefix('Value error, ')}{found}."
+
+
+def _settings() -> list[str]:
+    sections: dict[str, type[_Section]] = {"offline": Offline, "online": Online, "registry": RegistryPlace}
+    names = [name for name in Configuration.model_fields if name not in sections]
+    return names + [f"{section}.{key}" for section, model in sections.items() for key in model.model_fields]

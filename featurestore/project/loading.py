@@ -1,0 +1,94 @@
+"""Definition files: loaded together, with all their faults reported at once."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from featurestore.definitions import Declaration
+from featurestore.definitions.faults import collecting
+from featurestore.errors import ConfigurationError, DefinitionError, Fault
+
+
+def load_declarations(root: Path, folder: str) -> tuple[Declaration, ...]:
+    """Everything that the Python files of a project's definition folder declare, in the order of files and lines.
+
+    Files may import each other as `{folder}.{file}`. Raises DefinitionError with every fault of every file.
+    """
+    place = root / folder
+    if not place.is_dir():
+        raise ConfigurationError(
+            f"The definition folder {place} does not exist; create it, or set `definitions` in featurestore.toml."
+        )
+    files = sorted(path for path in place.glob("*.py") if path.name != "__init__.py")
+    if not files:
+        raise ConfigurationError(f"The definition folder {place} holds no Python file; write one with a declaration.")
+    faults: list[Fault] = []
+    declarations: dict[int, Declaration] = {}
+    with _importable(root, folder), collecting() as gathered:
+        for file in files:
+            module, fault = _load(f"{folder.replace('/', '.')}.{file.stem}", root, file)
+            if fault is not None:
+                faults.append(fault)
+            if module is not None:
+                declarations.update((id(d), d) for d in _declared_in(module))
+    faults = [*gathered, *faults]
+    if faults:
+        raise DefinitionError(_relative(fault, root) for fault in dict.fromkeys(faults))
+    return tuple(declarations.values())
+
+
+@contextmanager
+def _importable(root: Path, folder: str) -> Iterator[None]:
+    """The project's root on the import path, and nothing of the folder left from an earlier load."""
+    package = folder.split("/", maxsplit=1)[0]
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(root))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(root))
+
+
+def _load(name: str, root: Path, file: Path) -> tuple[ModuleType | None, Fault | None]:
+    try:
+        module = importlib.import_module(name)
+    except SyntaxError as error:
+        return None, Fault(f"invalid syntax: {error.msg}.", error.filename or str(file), error.lineno)
+    except UnicodeDecodeError as error:
+        return None, Fault(f"the file is not UTF-8 text: {error}.", str(file), 1)
+    except OSError as error:
+        return None, Fault(f"the file cannot be read: {error.strerror or error}.", str(file), 1)
+    except Exception as error:  # noqa: BLE001 -- a definition file is the user's program, whatever it raises
+        return None, Fault(f"{type(error).__name__}: {error}", str(file), _line_in(file, root, error))
+    if not str(getattr(module, "__file__", "")).startswith(str(root)):
+        return None, Fault(
+            f"the name '{name}' belongs to another package ({module.__file__}); rename the folder.", str(file), 1
+        )
+    return module, None
+
+
+def _line_in(file: Path, root: Path, error: Exception) -> int | None:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(file)]
+    return lines[-1] if lines else next((f.lineno for f in frames if f.filename.startswith(str(root))), 1)
+
+
+def _declared_in(module: ModuleType) -> Iterator[Declaration]:
+    for value in vars(module).values():
+        if isinstance(value, Declaration):
+            yield value
+
+
+def _relative(fault: Fault, root: Path) -> Fault:
+    if fault.file is not None and Path(fault.file).is_relative_to(root):
+        return replace(fault, file=str(Path(fault.file).relative_to(root)))
+    return fault
