@@ -64,19 +64,16 @@ def run_sql(sql: str, scans: tuple[Scan, ...], where: str, wrong: type[FeatureSt
 
 def run_sql_on(sql: str, tables: dict[str, pa.Table], where: str, wrong: type[FeatureStoreError]) -> pa.Table:
     """The result of one query over tables; raises `wrong` when it fails or is no query."""
-    options: dict[str, str | bool | int | float | list[str]] = {
-        "TimeZone": "UTC",
-        "enable_external_access": False,
-        "python_enable_replacements": False,
-    }
-    with duckdb.connect(config=options) as connection:
+    with duckdb.connect() as connection:
+        for setting in ("TimeZone = 'UTC'", "python_enable_replacements = false", "enable_external_access = false"):
+            connection.execute(f"SET {setting}")
         for name, table in tables.items():
             connection.register(name, table)
         try:
             statements = connection.extract_statements(sql)
             if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
                 raise wrong(f"{where}: {sql!r} is not one query; give exactly one SELECT.")
-            return connection.execute(statements[0]).to_arrow_table()
+            return connection.sql(statements[0]).to_arrow_table()
         except duckdb.Error as error:
             raise wrong(f"{where}: the SQL {sql!r} fails: {error}") from error
 

@@ -1,0 +1,1 @@
+"""The rules every offline engine must hold, as a suite to subclass with a fixture `engine`."""
