@@ -139,7 +139,10 @@ def _computed(source: pa.Table, computed: Computed, where: str) -> pa.ChunkedArr
     if target == INSTANT:
         return instants(column, f"{where}: {what}")
     try:
-        return decoded(column).cast(target)
+        plain = decoded(column)
+        if pa.types.is_decimal(target) and pa.types.is_integer(plain.type):
+            plain = plain.cast(pa.decimal128(20, 0))  # Arrow would ask for room for every integer, not for those here
+        return plain.cast(target)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SourceError(f"{where}: {what} holds {column.type} that is no {computed.dtype}: {error}") from error
 
