@@ -78,7 +78,9 @@ class Gate:
         failures = structure_failures(chunk, self._shape)
         if not failures:
             self._prove_declared(chunk.schema)
-            failures = merge([*row_failures(chunk, self._shape), *self._contract_failures(chunk, prove=True)])
+            names = self._time_names(chunk)
+            own = [replace(f, column=names.get(f.column or "", f.column)) for f in row_failures(chunk, self._shape)]
+            failures = merge([*own, *self._contract_failures(chunk, prove=True)])
         digest = self._contract_digest()
         valid = [w for w in waivers if w.view == self.view and w.contract == digest]
         pardoned = pardon(chunk, failures, occasion, valid)
@@ -130,14 +132,15 @@ class Gate:
 
     def _natural(self, chunk: pa.Table) -> pl.DataFrame:
         """The chunk as a contract sees it: times under the source's names, no ingestion order."""
-        names = {EVENT_TIMESTAMP: self.event_timestamp, CREATED_TIMESTAMP: self.created_timestamp}
-        shown = [
-            column
-            for column in chunk.column_names
-            if column != SEQUENCE and not (column in names and names[column] in (None, *chunk.column_names))
-        ]
-        frame = pl.DataFrame(chunk.select(shown))
-        return frame.rename({column: name for column, name in names.items() if name and column in shown})
+        names = self._time_names(chunk)
+        hidden = {EVENT_TIMESTAMP, CREATED_TIMESTAMP, SEQUENCE} - names.keys()
+        return pl.DataFrame(chunk.select([c for c in chunk.column_names if c not in hidden])).rename(names)
+
+    def _time_names(self, chunk: pa.Table) -> dict[str, str]:
+        """What the chunk's times are called by the source, without those that a column of the view hides."""
+        names = ((EVENT_TIMESTAMP, self.event_timestamp), (CREATED_TIMESTAMP, self.created_timestamp))
+        present = chunk.column_names
+        return {column: name for column, name in names if name and column in present and name not in present}
 
     def _inseparable(self, chunk: pa.Table, failures: tuple[Failure, ...], pardoned: Pardon) -> tuple[Failure, ...]:
         """The failures; those of checks that depend on other rows no longer row-wise, so that they refuse the chunk."""

@@ -7,6 +7,7 @@ data checks run, and what pandera calls a row is taken for one only when the che
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -17,9 +18,17 @@ from pandera.api.checks import Check
 from pandera.api.function_dispatch import Dispatcher
 from pandera.api.polars.components import Column
 from pandera.api.polars.container import DataFrameSchema
+from pandera.backends.base import BaseSchemaBackend
 from pandera.config import ValidationDepth, get_config_context, get_config_global
 from pandera.constants import CHECK_OUTPUT_KEY
-from pandera.errors import SchemaDefinitionError, SchemaError, SchemaErrorReason, SchemaErrors, SchemaInitError
+from pandera.errors import (
+    FailureCaseMetadata,
+    SchemaDefinitionError,
+    SchemaError,
+    SchemaErrorReason,
+    SchemaErrors,
+    SchemaInitError,
+)
 
 from featurestore.contracts.failures import Failure, Mask, merge
 from featurestore.errors import GateRefused, InputError
@@ -43,9 +52,10 @@ def as_contract(model: object) -> ContractModel:
 
 
 def contract_schema(model: ContractModel) -> DataFrameSchema:
-    """A copy of the model's schema, with one failure case kept per check: failing rows are read from its output.
+    """A copy of the model's schema that makes no report of failure cases: failing rows are read from the errors.
 
-    Raises InputError when pandera cannot build the schema.
+    Pandera's report costs more than its checks, and breaks on bytes or where a check with one answer fails beside
+    another. Raises InputError when pandera cannot build the schema.
     """
     try:
         schema = copy.deepcopy(model.to_schema())
@@ -53,7 +63,17 @@ def contract_schema(model: ContractModel) -> DataFrameSchema:
         raise InputError(f"Contract {model.__qualname__}: pandera cannot build its schema: {error}") from error
     for check in [*schema.checks, *(check for column in schema.columns.values() for check in column.checks)]:
         check.n_failure_cases = 1
+    for part in (schema, *schema.columns.values()):
+        part.get_backend = functools.partial(_reportless_backend, type(part))
     return schema
+
+
+def _reportless_backend(
+    part: type[DataFrameSchema | Column], check_obj: object = None, check_type: type | None = None
+) -> BaseSchemaBackend:
+    backend = part.get_backend(check_obj, check_type)
+    backend.failure_cases_metadata = lambda *_: FailureCaseMetadata(None, {}, {})  # type: ignore[method-assign]  # its own
+    return backend
 
 
 def require_validation() -> None:
@@ -128,19 +148,22 @@ def contract_failures(schema: DataFrameSchema, frame: pl.DataFrame) -> tuple[Fai
     """Everything in which the frame breaks the contract, one failure per column and check.
 
     Nulls follow the contract's `nullable`; a NaN counts as null there, and satisfies no built-in comparison.
-    Duplicates point at their rows but are never row-wise. Raises GateRefused when pandera would change the frame.
+    Duplicates point at their rows but are never row-wise. Raises GateRefused when pandera
+    would change the frame or cannot judge it.
     """
     found = [failure for error in _errors(schema, frame) for failure in _failures(error, frame)]
     return merge([*found, *_not_a_number(schema, frame)])
 
 
-def _errors(schema: DataFrameSchema, frame: pl.DataFrame) -> list[SchemaError | pl.exceptions.PolarsError]:
+def _errors(schema: DataFrameSchema, frame: pl.DataFrame) -> list[SchemaError]:
     try:
         validated = schema.validate(frame, lazy=True)
     except SchemaErrors as errors:
         return list(errors.schema_errors)
-    except (SchemaError, pl.exceptions.PolarsError) as error:  # a pattern without a column; a report pandera can't make
+    except SchemaError as error:  # a pattern that matches only columns which have a rule of their own
         return [error]
+    except pl.exceptions.PolarsError as error:
+        raise GateRefused(f"Contract {schema.name} cannot be evaluated: {str(error).splitlines()[0]}.") from error
     if not validated.equals(frame):
         raise GateRefused(
             f"Contract {schema.name} changes the data that it checks, so that other data would be published than was "
@@ -149,10 +172,7 @@ def _errors(schema: DataFrameSchema, frame: pl.DataFrame) -> list[SchemaError | 
     return []
 
 
-def _failures(error: SchemaError | pl.exceptions.PolarsError, frame: pl.DataFrame) -> Iterator[Failure]:
-    if isinstance(error, pl.exceptions.PolarsError):
-        yield Failure("contract can be evaluated", None, found=str(error).splitlines()[0], waivable=False)
-        return
+def _failures(error: SchemaError, frame: pl.DataFrame) -> Iterator[Failure]:
     column = error.column_name or (error.schema.name if isinstance(error.schema, Column) else None)
     label = check_label(error.check)
     match error.reason_code:
