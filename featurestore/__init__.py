@@ -1,1 +1,94 @@
 """A feature store: declare features once, train on their history, serve their present."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from featurestore.definitions import (
+    Aggregation,
+    CsvSource,
+    DeltaSource,
+    Entity,
+    Feature,
+    FeatureService,
+    FeatureView,
+    FrameSource,
+    OnDemandFeatureView,
+    ParquetSource,
+    RequestSource,
+    SqlSource,
+    ViewProjection,
+)
+from featurestore.dtypes import (
+    Bool,
+    Bytes,
+    Date,
+    Decimal,
+    DType,
+    Float32,
+    Float64,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    List,
+    String,
+    Timestamp,
+    UInt8,
+    UInt16,
+    UInt32,
+    UInt64,
+    Vector,
+)
+from featurestore.timeline import Status
+
+if TYPE_CHECKING:
+    from featurestore.store import FeatureStore
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Aggregation",
+    "Bool",
+    "Bytes",
+    "CsvSource",
+    "DType",
+    "Date",
+    "Decimal",
+    "DeltaSource",
+    "Entity",
+    "Feature",
+    "FeatureService",
+    "FeatureStore",
+    "FeatureView",
+    "Float32",
+    "Float64",
+    "FrameSource",
+    "Int8",
+    "Int16",
+    "Int32",
+    "Int64",
+    "List",
+    "OnDemandFeatureView",
+    "ParquetSource",
+    "RequestSource",
+    "SqlSource",
+    "Status",
+    "String",
+    "Timestamp",
+    "UInt8",
+    "UInt16",
+    "UInt32",
+    "UInt64",
+    "Vector",
+    "ViewProjection",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "FeatureStore":  # the store's rooms are heavy, and a definition file needs none of them
+        from featurestore.store import FeatureStore
+
+        return FeatureStore
+    raise AttributeError(f"module 'featurestore' has no attribute '{name}'")

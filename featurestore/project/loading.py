@@ -31,7 +31,7 @@ def load_declarations(root: Path, folder: str) -> tuple[Declaration, ...]:
         raise ConfigurationError(f"The definition folder {place} holds no Python file; write one with a declaration.")
     faults: list[Fault] = []
     declarations: dict[int, Declaration] = {}
-    with _importable(root, folder), collecting() as gathered:
+    with importable(root, folder), collecting() as gathered:
         for file in files:
             module, fault = _load(f"{folder.replace('/', '.')}.{file.stem}", root, file)
             if fault is not None:
@@ -45,7 +45,7 @@ def load_declarations(root: Path, folder: str) -> tuple[Declaration, ...]:
 
 
 @contextmanager
-def _importable(root: Path, folder: str) -> Iterator[None]:
+def importable(root: Path, folder: str) -> Iterator[None]:
     """The project's root on the import path, and nothing of the folder left from an earlier load."""
     package = folder.split("/", maxsplit=1)[0]
     for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:

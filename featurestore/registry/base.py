@@ -40,6 +40,10 @@ class Registry(Protocol):
         """The number of the newest revision; 0 before the first apply."""
         ...
 
+    def token(self) -> object:
+        """A value, found in microseconds, that differs whenever the catalog may have changed."""
+        ...
+
     def catalog(self) -> tuple[int, Catalog]:
         """The newest revision's number and what is applied, read in one transaction."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,14 @@ class SqlRegistry:
         """The number of the newest revision; 0 before the first apply."""
         with self._reading() as connection:
             return _newest(connection) if connection else 0
+
+    def token(self) -> object:
+        """The database file's identity, size and time of change; a commit with rollback journal always touches it."""
+        try:
+            state = os.stat(self._path)  # noqa: PTH116 -- pathlib's takes three times as long, on every lookup
+        except OSError:
+            return None
+        return state.st_ino, state.st_size, state.st_mtime_ns
 
     def catalog(self) -> tuple[int, Catalog]:
         """The newest revision's number and what is applied, read in one transaction."""

@@ -1,0 +1,106 @@
+"""Saved training sets: one Parquet file per version, and in the registry what made it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow.parquet as pq
+
+from featurestore.errors import ConflictError, InputError, UnknownNameError
+from featurestore.offline.tables import Snapshot
+from featurestore.plan.catalog import Catalog
+from featurestore.plan.fingerprint import meaning
+from featurestore.plan.historical import HistoricalPlan
+from featurestore.plan.views import table_name
+from featurestore.registry.base import DatasetRecord, Registry
+from featurestore.retrieval import TrainingSet
+from featurestore.timeline import Clock, format_instant
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Datasets:
+    """The datasets of one project, in `folder` below `root`."""
+
+    root: Path
+    folder: Path
+    registry: Registry
+    actor: str
+    now_us: Clock
+
+    def save(self, training: TrainingSet, name: str) -> DatasetRecord:
+        """Save the rows as the next version of `name`; the file is whole before the registry names it.
+
+        Files are named by content, so two savers never overwrite each other. The manifest gains the file's SHA-256.
+        """
+        if not name.replace("_", "a").replace("-", "a").isalnum():
+            raise InputError(f"'{name}' is no name for a dataset; use letters, digits, '-' and '_'.")
+        partial = self.folder / name / f".{uuid4().hex}"
+        rows = training.to_parquet(partial)
+        digest = _digest(partial)
+        path = (self.folder / name / f"{digest[:16]}.parquet").relative_to(self.root)
+        partial.replace(self.root / path)
+        manifest = {**training.manifest, "sha256": digest}
+        for _ in range(_ATTEMPTS):
+            version = 1 + max((dataset.version for dataset in self.registry.datasets(name)), default=0)
+            try:
+                return self.registry.add_dataset(
+                    DatasetRecord(name, version, self.now_us(), self.actor, str(path), rows, manifest)
+                )
+            except ConflictError:
+                continue  # somebody saved this version first: take the next
+        raise ConflictError(f"Dataset '{name}' is being saved by many at once; save it again.")
+
+    def get(self, name: str, version: int | None = None) -> DatasetRecord:
+        """One dataset, the newest version unless another is named; raises UnknownNameError."""
+        found = self.registry.datasets(name)
+        if not found:
+            raise UnknownNameError("dataset", name, (dataset.name for dataset in self.registry.datasets()))
+        for dataset in found:
+            if version in (None, dataset.version):
+                return dataset
+        raise UnknownNameError("version of dataset", f"{name} v{version}", (f"{name} v{d.version}" for d in found))
+
+    def columns(self, dataset: DatasetRecord) -> tuple[tuple[str, str], ...]:
+        """Names and Arrow types of a dataset's columns."""
+        schema = pq.read_schema(self.root / dataset.path)
+        return tuple((field.name, str(field.type)) for field in schema)
+
+
+def manifest(
+    plan: HistoricalPlan,
+    catalog: Catalog,
+    revision: int,
+    snapshots: Mapping[str, Snapshot | None],
+    from_source: bool,
+) -> dict[str, object]:
+    """What a training set is made of: features, revision, and each view's version, table version and watermark."""
+    return {
+        "features": plan.features,
+        "timestamp": plan.timestamp,
+        "outputs": {name: str(dtype) for name, dtype in plan.outputs},
+        "revision": revision,
+        "from_source": from_source,
+        "views": {
+            name: {
+                "version": catalog.versions[name],
+                "meaning": meaning(catalog.views[name]),
+                "table": table_name(catalog.views[name]),
+                "table_version": snapshot.version if snapshot else None,
+                "watermark": format_instant(snapshot.watermark_us) if snapshot else None,
+            }
+            for name, snapshot in snapshots.items()
+        },
+        "engine": {package: version(package) for package in ("featurestore-platform", "duckdb", "polars")},
+    }
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""From source through the gate to the offline and the online store."""

@@ -1,0 +1,65 @@
+"""From committed rows to online records: whole, or only the keys that a run changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from featurestore.engines.base import OfflineEngine
+from featurestore.offline.tables import UNBOUNDED, Snapshot
+from featurestore.online.base import OnlineStore
+from featurestore.online.values import Publication, pack_records
+from featurestore.plan.catalog import ViewRecord
+from featurestore.plan.materialization import CurrentPlan
+from featurestore.plan.views import namespace, stored_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run committed: rows with event time at or after `start_us`, on top of table version `base_version`."""
+
+    start_us: int
+    base_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Publishes views of one project to its online store."""
+
+    project: str
+    engine: OfflineEngine
+    store: OnlineStore
+
+    def publish(self, view: ViewRecord, snapshot: Snapshot, run: Run | None = None) -> int:
+        """Bring the view's namespace to a table version and return the number of records written.
+
+        Does nothing when it stands there already. Writes only the keys that `run` changed when the namespace stood at
+        the version the run began on and the run only went forward; otherwise replaces the whole in one switch, which
+        also heals what a crash left behind.
+        """
+        space = namespace(self.project, view)
+        target = Publication(
+            published_us=UNBOUNDED if view.source.timeless else snapshot.watermark_us,
+            version=snapshot.version,
+            watermark_us=None if view.source.timeless else snapshot.watermark_us,
+        )
+        before = self.published(view)
+        if before == target:
+            return 0
+        since = run.start_us if run and before and _continues(before, run) else None
+        rows = stored_rows(view, snapshot.files)
+        plan = CurrentPlan(rows, target.published_us, view.delay_us, view.source.visibility, since)
+        with self.engine.current(plan) as reader:
+            records = pack_records(reader, rows.keys, rows.columns)
+            if since is None:
+                return self.store.replace(space, records, meta=target.pack())
+            return self.store.write(space, records, meta=target.pack()).written
+
+    def published(self, view: ViewRecord) -> Publication | None:
+        """What the view's namespace holds; None when it was never published."""
+        [(meta, _)] = self.store.read([(namespace(self.project, view), ())])
+        return None if meta is None else Publication.unpack(meta)
+
+
+def _continues(before: Publication, run: Run) -> bool:
+    forward = before.watermark_us is not None and run.start_us >= before.watermark_us
+    return forward and before.version == run.base_version

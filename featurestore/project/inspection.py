@@ -1,0 +1,69 @@
+"""What only the sources can tell of a declared catalog: whether the columns it names are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from featurestore.engines.base import OfflineEngine
+from featurestore.errors import DefinitionError, Fault, FeatureStoreError, closest_first
+from featurestore.plan.catalog import Catalog, ViewRecord
+from featurestore.plan.nodes import Scan
+from featurestore.plan.views import scan_of
+
+
+def inspect_sources(catalog: Catalog, engine: OfflineEngine, root: str) -> None:
+    """Check every view against its source; raises DefinitionError with every fault.
+
+    Faults: a source that cannot be read, a missing column, a time column of another type or without time zone, a SQL
+    expression that does not fit the source.
+    """
+    faults = [fault for view in catalog.views.values() for fault in _view_faults(view, engine, root)]
+    if faults:
+        raise DefinitionError(dict.fromkeys(faults))
+
+
+def _view_faults(view: ViewRecord, engine: OfflineEngine, root: str) -> Iterator[Fault]:
+    scan = scan_of(view.source, root)
+    try:
+        columns = dict(engine.columns(scan))
+    except FeatureStoreError as error:
+        yield Fault(str(error))
+        return
+    missing = False
+    for use, column in _columns_used(view):
+        if column not in columns:
+            missing = True
+            yield Fault(
+                f"FeatureView '{view.name}': {use} '{column}' is no column of source '{view.source.name}'. It has "
+                f"{', '.join(closest_first(column, columns))}."
+            )
+    for use, time in (("event_timestamp", view.source.event_timestamp), ("created", view.source.created_timestamp)):
+        if time in columns and not columns[time].upper().startswith("TIMESTAMP"):
+            yield Fault(
+                f"FeatureView '{view.name}': {use} '{time}' of source '{view.source.name}' holds {columns[time]}, and "
+                "must hold timestamps with a time zone; convert it in a SqlSource."
+            )
+    if not missing:
+        yield from _expression_faults(view, scan, engine)
+
+
+def _columns_used(view: ViewRecord) -> Iterator[tuple[str, str]]:
+    for key, _ in view.keys:
+        yield "join key", key
+    for use in ("event_timestamp", "created_timestamp"):
+        column = getattr(view.source, use)
+        if column is not None:
+            yield use, column
+    for feature in view.features:
+        if feature.expression is None:
+            yield f"feature '{feature.name}': column", feature.column or feature.was or feature.name
+
+
+def _expression_faults(view: ViewRecord, scan: Scan, engine: OfflineEngine) -> Iterator[Fault]:
+    named = [(f.name, f.expression) for f in view.features if f.expression is not None]
+    if not named:
+        return
+    types = engine.expression_types(scan, tuple(expression for _, expression in named))
+    for (name, expression), found in zip(named, types, strict=True):
+        if isinstance(found, str):
+            yield Fault(f"FeatureView '{view.name}', feature '{name}': `{expression}` does not fit: {found}")

@@ -1,0 +1,315 @@
+"""FeatureStore: the rooms wired together."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurestore.definitions import FeatureService
+from featurestore.errors import InputError, MaterializationError, UnknownNameError
+from featurestore.plan.building import build_historical_plan, build_lookup_plan
+from featurestore.plan.catalog import Catalog, ViewRecord
+from featurestore.plan.intervals import Asked, Committed
+from featurestore.plan.nodes import Rows, Scan
+from featurestore.plan.selection import select, view_members
+from featurestore.plan.views import stored_rows, table_name
+from featurestore.project.configuration import find_root, load_configuration
+from featurestore.registry.base import Revision
+from featurestore.registry.diff import CatalogDiff, diff
+from featurestore.registry.open import open_registry
+from featurestore.timeline import Clock, duration_us, instant_us, present_us
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from featurestore.contracts.quarantine import Quarantine
+    from featurestore.datasets import Datasets
+    from featurestore.engines.base import OfflineEngine
+    from featurestore.materialization.report import MaterializationReport, Progress
+    from featurestore.materialization.runner import Materializer
+    from featurestore.offline.tables import OfflineTables, Snapshot
+    from featurestore.online.base import OnlineStore
+    from featurestore.online.lookup import Lookup
+    from featurestore.online.result import OnlineFeatures
+    from featurestore.retrieval import TrainingSet
+
+    Features = str | FeatureService | Sequence[str]
+
+DEFAULT_STEP = timedelta(days=30)
+
+
+class FeatureStore:
+    """A project's feature store: `FeatureStore(".")` finds featurestore.toml in the folder or above it.
+
+    Safe for threads. Cheap to make: each room opens when it is first used. `now_us` is the clock.
+    """
+
+    def __init__(self, path: str | Path = ".", *, now_us: Clock = present_us) -> None:
+        self.root = find_root(Path(path).resolve())
+        self.configuration = load_configuration(self.root)
+        self.now_us = now_us
+        self.registry = open_registry(self.configuration.registry.url, self.root, now_us)
+        self._lookups: dict[object, tuple[object, Lookup]] = {}
+        if str(self.root) not in sys.path:  # functions of on-demand views are found by the name of their module
+            sys.path.append(str(self.root))
+
+    # definitions
+
+    def plan(self) -> CatalogDiff:
+        """What `apply` would change, and whom it touches; raises DefinitionError with every fault of every file."""
+        from featurestore.project.cataloging import declared_catalog
+        from featurestore.project.inspection import inspect_sources
+        from featurestore.project.loading import load_declarations
+
+        declared = declared_catalog(load_declarations(self.root, self.configuration.definitions), self.root)
+        revision, applied = self.registry.catalog()
+        planned = diff(revision, applied, declared)
+        inspect_sources(planned.target, self.engine, str(self.root))
+        return planned
+
+    def apply(self, plan: CatalogDiff | None = None) -> CatalogDiff:
+        """Apply a plan (by default a new one) in one transaction, and return it; moves no watermark.
+
+        Views whose kept rows stay valid under a new meaning are published anew. Raises ConflictError when somebody
+        applied after the plan was made.
+        """
+        plan = self.plan() if plan is None else plan
+        if plan.changes:
+            self.registry.apply(plan, self.actor)
+        for change in plan.changes:
+            view = plan.target.views.get(change.name) if change.kind == "view" else None
+            snapshot = self.tables.snapshot(table_name(view)) if view else None
+            if view and snapshot and change.action in ("added", "changed"):
+                self._materializer.publisher.publish(view, snapshot)
+        return plan
+
+    def catalog(self) -> Catalog:
+        """What is applied."""
+        return self.registry.catalog()[1]
+
+    def history(self) -> tuple[Revision, ...]:
+        """All applies, newest first."""
+        return self.registry.history()
+
+    # offline
+
+    def materialize(
+        self,
+        end: datetime,
+        start: datetime | None = None,
+        views: Sequence[str] | None = None,
+        *,
+        step: timedelta = DEFAULT_STEP,
+        progress: Progress | None = None,
+        check: bool = True,
+    ) -> MaterializationReport:
+        """Fill the offline and the online store with events in [start, end), through the contracts.
+
+        Without `start` each view goes on from its watermark. One chunk of `step` is one commit. A view that is
+        stopped leaves the others running; with `check` its error is raised in the end.
+        """
+        from featurestore.materialization.report import MaterializationReport
+
+        _, catalog = self.registry.catalog()
+        asked = Asked(
+            None if start is None else instant_us(start, "start"),
+            instant_us(end, "end"),
+            self.now_us(),
+            duration_us(step),
+        )
+        reports = [
+            self._materializer.run(view, catalog.versions[view.name], asked, progress or (lambda _: None))
+            for view in _chosen(views, catalog)
+        ]
+        report = MaterializationReport(tuple(reports))
+        if check and report.error is not None:
+            raise report.error
+        return report
+
+    def get_historical_features(
+        self,
+        spine: object,
+        features: Features,
+        *,
+        timestamp: str = "event_timestamp",
+        from_source: bool = False,
+        statuses: bool = False,
+    ) -> TrainingSet:
+        """For each spine row the features as they were known at its `timestamp`: one row each, in the spine's order.
+
+        `spine`: a polars or pandas frame, an Arrow table or reader, a Parquet path, or a SQL query over views, sources
+        and datasets. `from_source` computes from the sources without materializing; `statuses` adds
+        `<feature>__status`. Raises UnknownNameError, and InputError for a spine that does not fit.
+        """
+        from featurestore.datasets import manifest
+        from featurestore.project.spines import as_spine
+        from featurestore.retrieval import Retrieval, TrainingSet
+
+        revision, catalog = self.registry.catalog()
+        selection = select(_named(features), catalog)
+        views = [catalog.views[name] for name in view_members(selection, catalog)]
+        snapshots = {view.name: self.tables.snapshot(table_name(view)) for view in views}
+        rows = {view.name: self._read_rows(view, snapshots[view.name], from_source) for view in views}
+        retrieval = Retrieval(
+            plan=build_historical_plan(selection, catalog, rows, timestamp),
+            spine=as_spine(spine, self._queryable(catalog)),
+            engine=self.engine,
+            committed={
+                view.name: Committed(snapshot.start_us, snapshot.watermark_us)
+                for view in views
+                if (snapshot := snapshots[view.name]) is not None and not view.source.timeless
+            },
+            statuses=statuses,
+            from_source=from_source,
+        )
+        made_of = manifest(retrieval.plan, catalog, revision, snapshots, from_source)
+        return TrainingSet(retrieval, made_of, self.datasets.save)
+
+    def sql(self, query: str) -> pl.DataFrame:
+        """The result of one read-only query; every view, source and dataset is a table of its name."""
+        import polars as pl
+
+        with self.engine.query(query, self._queryable(self.catalog())) as reader:
+            return pl.DataFrame(reader.read_all())
+
+    def _queryable(self, catalog: Catalog) -> tuple[Scan, ...]:
+        from featurestore.project.tables import queryable_tables
+
+        return queryable_tables(catalog, self.registry.datasets(), self.tables, str(self.root))
+
+    # online
+
+    def get_online_features(
+        self,
+        features: Features,
+        entities: Sequence[Mapping[str, object]],
+        request: Sequence[Mapping[str, object]] | None = None,
+        at: datetime | None = None,
+    ) -> OnlineFeatures:
+        """The present features of each entity, in order; `request` brings request-time values, one for each.
+
+        `at` is the instant asked for, by default now. Raises UnknownNameError, InputError for missing join keys, and
+        NotPublishedError for a view that was never published or an instant before its publish.
+        """
+        return self._lookup(features).answer(entities, request, None if at is None else instant_us(at, "at"))
+
+    def _lookup(self, features: Features) -> Lookup:
+        name = _named(features)
+        token = self.registry.token()
+        found = self._lookups.get(name)
+        if found is not None and found[0] == token:
+            return found[1]
+        from featurestore.online.lookup import Lookup
+
+        _, catalog = self.registry.catalog()
+        plan = build_lookup_plan(select(name, catalog), catalog, self.configuration.project)
+        lookup = Lookup(plan, self.online)
+        self._lookups[name] = (token, lookup)
+        return lookup
+
+    # rooms
+
+    @property
+    def actor(self) -> str:
+        """Who acts, for the records."""
+        return getpass.getuser()
+
+    @cached_property
+    def engine(self) -> OfflineEngine:
+        """The engine that computes plans."""
+        from featurestore.engines.open import open_engine
+
+        offline = self.configuration.offline
+        return open_engine(offline.engine, offline.memory_limit, offline.threads, self._offline_path / "spill")
+
+    @cached_property
+    def tables(self) -> OfflineTables:
+        """The offline tables."""
+        from featurestore.offline.tables import OfflineTables
+
+        return OfflineTables(self._offline_path / "views")
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """The online store."""
+        from featurestore.online.open import open_online_store
+
+        return open_online_store(self.configuration.online.url, self.root)
+
+    @cached_property
+    def quarantine(self) -> Quarantine:
+        """What contracts refused, and what people let through."""
+        from featurestore.contracts.quarantine import Quarantine
+
+        return Quarantine(self._offline_path / "quarantine")
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """The saved training sets."""
+        from featurestore.datasets import Datasets
+
+        return Datasets(self.root, self._offline_path / "datasets", self.registry, self.actor, self.now_us)
+
+    @cached_property
+    def _materializer(self) -> Materializer:
+        from featurestore.materialization.publishing import Publisher
+        from featurestore.materialization.runner import Materializer
+        from featurestore.project.contracts import ContractLoader
+
+        return Materializer(
+            root=str(self.root),
+            engine=self.engine,
+            tables=self.tables,
+            quarantine=self.quarantine,
+            load_contract=ContractLoader(self.root, self.configuration.definitions),
+            publisher=Publisher(self.configuration.project, self.engine, self.online),
+            now_us=self.now_us,
+        )
+
+    def close(self) -> None:
+        """Release the engine, the online store and the registry."""
+        for room in ("engine", "online", "registry"):
+            if room in self.__dict__:
+                self.__dict__[room].close()
+
+    def __enter__(self) -> FeatureStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def _offline_path(self) -> Path:
+        return self.root / self.configuration.offline.path
+
+    def _read_rows(self, view: ViewRecord, snapshot: Snapshot | None, from_source: bool) -> Rows:
+        if from_source:
+            return self._materializer.rows_from_source(view, snapshot)
+        if snapshot is None:
+            raise MaterializationError(
+                f"View '{view.name}' was never materialized; run `featurestore materialize`, or ask with "
+                "from_source=True."
+            )
+        return stored_rows(view, snapshot.files)
+
+
+def _chosen(views: Sequence[str] | None, catalog: Catalog) -> tuple[ViewRecord, ...]:
+    for name in views or ():
+        if name not in catalog.views:
+            raise UnknownNameError("view", name, catalog.views)
+    if not catalog.views:
+        raise InputError("No view is applied, so there is nothing to materialize; run `featurestore apply` first.")
+    return tuple(view for name, view in catalog.views.items() if views is None or name in views)
+
+
+def _named(features: Features) -> str | tuple[str, ...]:
+    match features:
+        case FeatureService(name=name) | str(name):
+            return name
+        case _:
+            return tuple(features)
