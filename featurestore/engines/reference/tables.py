@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet as pq
@@ -130,21 +131,30 @@ def _stored_table(rows: StoredRows) -> pa.Table:
 
 
 def _computed(source: pa.Table, computed: Computed, where: str) -> pa.ChunkedArray:
-    if computed.expression is None:
-        column, what = _column(source, computed.column, where), f"column '{computed.column}'"
-    else:
-        query = f"SELECT ({computed.expression}\n) FROM source"
-        column, what = run_sql_on(query, {"source": source}, where, SourceError).column(0), f"'{computed.name}'"
     target = arrow_type(computed.dtype)
-    if target == INSTANT:
-        return instants(column, f"{where}: {what}")
+    if computed.expression is None:
+        what = f"{where}: column '{computed.column}'"
+        column = _column(source, computed.column, where)
+    else:
+        what = f"{where}: '{computed.name}'"
+        query = f"SELECT ({computed.expression}\n) FROM source"
+        column = run_sql_on(query, {"source": source}, what, SourceError).column(0)
+    if target == INSTANT and not pa.types.is_null(column.type):
+        return instants(column, what)
     try:
-        plain = decoded(column)
-        if pa.types.is_decimal(target) and pa.types.is_integer(plain.type):
-            plain = plain.cast(pa.decimal128(20, 0))  # Arrow would ask for room for every integer, not for those here
-        return plain.cast(target)
+        return _cast(decoded(column), target)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SourceError(f"{where}: {what} holds {column.type} that is no {computed.dtype}: {error}") from error
+        raise SourceError(f"{what} holds {column.type} that is no {computed.dtype}: {error}") from error
+
+
+def _cast(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
+    """The values in another type; raises ArrowInvalid when one would be lost, or is a null inside a vector."""
+    if pa.types.is_decimal(target) and pa.types.is_integer(column.type):
+        column = column.cast(pa.decimal128(20, 0))  # Arrow would ask for room for every integer, not for those here
+    cast = column.cast(target)
+    if pa.types.is_fixed_size_list(target) and pc.list_flatten(cast).null_count:
+        raise pa.ArrowInvalid("a vector holds a null")
+    return cast
 
 
 def _column(source: pa.Table, name: str, where: str) -> pa.ChunkedArray:

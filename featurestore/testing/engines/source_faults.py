@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 from featurestore.dtypes import Bool, Date, Decimal, DType, Float64, Int8, Int64, String, Timestamp, UInt8, Vector
 from featurestore.engines.base import OfflineEngine
@@ -113,8 +115,6 @@ class SourceFaultRules(EngineSuite):
             (tmp_path / "locked").chmod(0o700)
 
     def test_a_delta_version_that_does_not_exist_is_named(self, engine: OfflineEngine, tmp_path: Path) -> None:
-        from deltalake import write_deltalake
-
         write_deltalake(str(tmp_path), pa.table(source_columns(view_table(("a", 10, 1)))))
         self._refuses(engine, DeltaScan("rows", str(tmp_path), version=9), "'rows'")
 
@@ -186,24 +186,22 @@ class SourceFaultRules(EngineSuite):
             ask(engine, rows, [("a", 10)])
 
     def test_naive_times_in_parquet_are_refused_with_the_remedy(self, engine: OfflineEngine, tmp_path: Path) -> None:
-        import pyarrow.parquet as pq
-
         columns = {**source_columns(view_table(("a", 10, 1))), "happened": instants([10], zone=None)}
         pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
-        with pytest.raises(SourceError, match="'happened'.*without a time zone; "):
+        with pytest.raises(SourceError, match=r"'happened'.*without a time zone; "):
             _extract(engine, rows_of(ParquetScan("rows", str(tmp_path / "rows.parquet"))))
 
     @pytest.mark.parametrize("expression", ["CAST(k AS BIGINT)", "nothing + 1", "x +", "'text'", "x / 2"])
-    def test_an_expression_that_fails_or_does_not_fit_is_refused(
-        self, engine: OfflineEngine, expression: str
-    ) -> None:
+    def test_an_expression_that_fails_or_does_not_fit_is_refused(self, engine: OfflineEngine, expression: str) -> None:
         rows = source_rows(view_table(("a", 10, 1)))
         rows = replace(rows, columns=(Computed("x", Int64, "x", expression),))
         with pytest.raises(SourceError, match="'x'"):
             _extract(engine, rows)
 
     def test_a_fault_leaves_the_engine_usable(self, engine: OfflineEngine) -> None:
-        wrong = source_rows(view_table(dtype=Int64), frame_scan(source_columns(view_table(("a", 10, "?"), dtype=String))))
+        wrong = source_rows(
+            view_table(dtype=Int64), frame_scan(source_columns(view_table(("a", 10, "?"), dtype=String)))
+        )
         with pytest.raises(SourceError):
             _extract(engine, wrong)
         assert _extract(engine, source_rows(view_table(("a", 10, 1)))).num_rows == 1
