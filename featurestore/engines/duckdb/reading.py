@@ -1,0 +1,53 @@
+"""Results as Arrow readers: exact types, and failures as sentences also while a result is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import duckdb
+import pyarrow as pa
+
+from featurestore.arrow import arrow_type
+from featurestore.dtypes import DType
+from featurestore.engines.duckdb.errors import translated
+from featurestore.errors import FeatureStoreError, SourceError
+
+BATCH_ROWS = 131_072
+
+
+def read(
+    cursor: duckdb.DuckDBPyConnection,
+    sql: str,
+    what: str,
+    types: Iterable[tuple[str, DType]] = (),
+    raised: type[FeatureStoreError] = SourceError,
+) -> pa.RecordBatchReader:
+    """The result of a query, in its order; columns named in `types` get exactly that logical type's Arrow type."""
+    with translated(what, raised):
+        found = _reader(cursor, sql)
+    exact = {name: arrow_type(dtype) for name, dtype in types}
+    schema = pa.schema([pa.field(f.name, exact.get(f.name, f.type)) for f in found.schema])
+    return pa.RecordBatchReader.from_batches(schema, _batches(found, schema, what, raised))
+
+
+def schema_of(cursor: duckdb.DuckDBPyConnection, table: str) -> pa.Schema:
+    """Names and Arrow types of a table's columns."""
+    return _reader(cursor, f"SELECT * FROM {table} LIMIT 0").schema
+
+
+def _reader(cursor: duckdb.DuckDBPyConnection, sql: str) -> pa.RecordBatchReader:
+    found = cursor.execute(sql).to_arrow_reader(BATCH_ROWS)
+    assert found is not None  # DuckDB's stub says it may be
+    return found
+
+
+def _batches(
+    found: pa.RecordBatchReader, schema: pa.Schema, what: str, raised: type[FeatureStoreError]
+) -> Iterator[pa.RecordBatch]:
+    with translated(what, raised):
+        for batch in found:
+            columns = [
+                column if column.type.equals(field.type) else column.cast(field.type)
+                for column, field in zip(batch.columns, schema, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,0 +1,200 @@
+"""A view's rows as SQL over a relation: keys, times, sequence and columns in their logical types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import count
+
+import duckdb
+
+from featurestore.dtypes import Int64, Timestamp, duckdb_type, stored_type
+from featurestore.engines.duckdb.errors import translated
+from featurestore.engines.duckdb.files import pattern
+from featurestore.engines.duckdb.relation import Relation
+from featurestore.engines.duckdb.scan import relation
+from featurestore.engines.duckdb.text import listed, literals, quoted
+from featurestore.engines.duckdb.types import converted, instant
+from featurestore.errors import InputError, SourceError
+from featurestore.plan.nodes import Column, Computed, CsvScan, Rows, SourceRows, SqlScan, StoredRows
+from featurestore.sql import check_expression
+from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
+
+_COPIES = count()  # temporary tables need names that differ
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRows:
+    """SQL expressions over `table`, which stands behind FROM.
+
+    Times are int64 microseconds; `event` is None for a timeless view, `created` when no row has one. `raw_event` is the
+    event time as DuckDB stores it, for filters that can skip row groups. `condition` says which rows of the table are
+    the view's: rows without event time are none of a view that has times.
+    """
+
+    what: str
+    table: str
+    keys: tuple[str, ...]
+    event: str | None
+    raw_event: str | None
+    created: str | None
+    sequence: str
+    columns: dict[str, str]
+    extra: dict[str, str]
+    names: tuple[str, ...]  # of the keys
+    condition: str = "true"
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """What decides between rows of one key, least first: event time, created time with null lowest, sequence."""
+        times = [self.event] if self.event else []
+        return (*times, *([f"{self.created} NULLS FIRST"] if self.created else []), self.sequence)
+
+    @property
+    def latest_first(self) -> str:
+        """The same order, greatest first, as SQL."""
+        times = [f"{self.event} DESC"] if self.event else []
+        created = [f"{self.created} DESC NULLS LAST"] if self.created else []
+        return listed([*times, *created, f"{self.sequence} DESC"])
+
+    def before(self, micros: int) -> str:
+        """SQL: whether the event time lies before an instant."""
+        return f"{self.raw_event} < make_timestamptz(CAST({micros} AS BIGINT))"
+
+    def since(self, micros: int) -> str:
+        """SQL: whether the event time is the instant or lies after it."""
+        return f"{self.raw_event} >= make_timestamptz(CAST({micros} AS BIGINT))"
+
+    def last_before(self, micros: int) -> str:
+        """A query of the sequences of each key's last row before an instant."""
+        partition = f"PARTITION BY {listed(self.keys)} " if self.keys else ""
+        return (
+            f"SELECT {self.sequence} FROM {self.table} WHERE ({self.condition}) AND {self.before(micros)} "
+            f"QUALIFY row_number() OVER ({partition}ORDER BY {self.latest_first}) = 1"
+        )
+
+    def from_start(self, micros: int) -> ViewRows:
+        """The rows at or after an instant, and each key's last row before it."""
+        kept = f"({self.condition}) AND ({self.since(micros)} OR {self.sequence} IN ({self.last_before(micros)}))"
+        return replace(self, condition=kept)
+
+
+def view_rows(
+    cursor: duckdb.DuckDBPyConnection, rows: Rows, wanted: Iterable[str] | None = None, again: bool = True
+) -> ViewRows:
+    """A view's rows, with the columns `wanted` (None: all).
+
+    `again` says that the SQL will be run more than once: then what is costly to read twice, or would come in another
+    order (query results, CSV), is copied to a temporary table first.
+    """
+    names = None if wanted is None else set(wanted)
+    with translated(f"View '{rows.view}'"):
+        match rows:
+            case StoredRows():
+                return _stored(rows, names)
+            case SourceRows():
+                found = _source(cursor, rows, names, again or rows.start_us is not None)
+                return found if rows.start_us is None else found.from_start(rows.start_us)
+    raise NotImplementedError(f"The duckdb engine has no rows {type(rows).__name__}.")
+
+
+def _stored(rows: StoredRows, wanted: set[str] | None) -> ViewRows:
+    columns = [column for column in rows.columns if wanted is None or column.name in wanted]
+    files = literals(pattern(file) for file in rows.files)
+    table = f"read_parquet({files}, hive_partitioning = false)" if rows.files else _no_rows(rows)
+    return ViewRows(
+        what=f"View '{rows.view}'",
+        table=table,
+        keys=tuple(_restored(key) for key in rows.keys),
+        event=None if rows.timeless else f"epoch_us({quoted(EVENT_TIMESTAMP)})",
+        raw_event=None if rows.timeless else quoted(EVENT_TIMESTAMP),
+        created=f"epoch_us({quoted(CREATED_TIMESTAMP)})" if rows.has_created and not rows.timeless else None,
+        sequence=quoted(SEQUENCE),
+        columns={column.name: _restored(column) for column in columns},
+        extra={},
+        names=tuple(key.name for key in rows.keys),
+    )
+
+
+def _restored(column: Column) -> str:
+    same = duckdb_type(stored_type(column.dtype)) == duckdb_type(column.dtype)
+    return quoted(column.name) if same else f"CAST({quoted(column.name)} AS {duckdb_type(column.dtype)})"
+
+
+def _no_rows(rows: StoredRows) -> str:
+    times = (Column(EVENT_TIMESTAMP, Timestamp), Column(CREATED_TIMESTAMP, Timestamp), Column(SEQUENCE, Int64))
+    nulls = [f"CAST(NULL AS {duckdb_type(c.dtype)}) AS {quoted(c.name)}" for c in (*rows.keys, *times, *rows.columns)]
+    return f"(SELECT {listed(nulls)} WHERE false)"
+
+
+def _source(cursor: duckdb.DuckDBPyConnection, rows: SourceRows, wanted: set[str] | None, again: bool) -> ViewRows:
+    what = f"View '{rows.view}', source '{rows.scan.name}'"
+    columns = tuple(column for column in rows.columns if wanted is None or column.name in wanted)
+    computed = (*rows.keys, *columns)
+    texts = {c.column for c in computed if c.expression is None and c.dtype.name == "String"}
+    source = replace(relation(cursor, rows.scan, texts), what=what)
+    table, place = source.numbered()
+    if again and isinstance(rows.scan, SqlScan | CsvScan):
+        table = _copied(cursor, table)
+    event = _time(source, rows.event_timestamp)
+    values = _values(cursor, source, table, computed)
+    return ViewRows(
+        what=what,
+        table=table,
+        keys=tuple(values[key.name] for key in rows.keys),
+        event=event,
+        raw_event=None if event is None else f"make_timestamptz({event})"
+        if source.columns[str(rows.event_timestamp)] != "TIMESTAMP WITH TIME ZONE"
+        else quoted(str(rows.event_timestamp)),
+        created=_time(source, rows.created_timestamp),
+        sequence=place,
+        columns={column.name: values[column.name] for column in columns},
+        extra={name: _extra(source, name) for name in rows.extra},
+        names=tuple(key.name for key in rows.keys),
+        condition="true" if event is None else f"{event} IS NOT NULL",
+    )
+
+
+def _copied(cursor: duckdb.DuckDBPyConnection, table: str) -> str:
+    name = f"__copy_{next(_COPIES)}"
+    cursor.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM {table}")
+    return name
+
+
+def _time(source: Relation, column: str | None) -> str | None:
+    return None if column is None else instant(quoted(column), source.type_of(column), column, source.what)
+
+
+def _extra(source: Relation, column: str) -> str:
+    source.type_of(column)
+    return quoted(column)
+
+
+def _values(
+    cursor: duckdb.DuckDBPyConnection, source: Relation, table: str, computed: tuple[Computed, ...]
+) -> dict[str, str]:
+    """SQL of each computed column in its declared type."""
+    expressions = {c.name: expression_sql(c.expression) for c in computed if c.expression is not None}
+    types: dict[str, str] = {}
+    for name, sql in expressions.items():
+        with translated(f"{source.what}: feature '{name}'", columns=source.columns):
+            types[name] = str(cursor.sql(f"SELECT {sql} FROM {table}").types[0])
+    values = {}
+    for c in computed:
+        if c.name in expressions:
+            values[c.name] = converted(f"({expressions[c.name]})", types[c.name], c.dtype, c.name, source.what)
+        else:
+            found = source.type_of(c.column)
+            text = c.column in source.texts
+            values[c.name] = converted(quoted(c.column), found, c.dtype, c.column, source.what, text)
+    return values
+
+
+def expression_sql(text: str) -> str:
+    """A user's expression in DuckDB's own spelling, after it was checked; raises SourceError."""
+    try:
+        check_expression(text)
+    except InputError as error:
+        raise SourceError(str(error)) from error
+    with translated(f"Expression '{text}'"):
+        return str(duckdb.SQLExpression(text))
