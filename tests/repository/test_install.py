@@ -6,12 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-import featurestore
 from tests.repository.tree import PACKAGES, ROOT, committed_files
 
 
@@ -41,9 +41,10 @@ def test_nothing_else_is_importable_from_the_wheel(installed: Path) -> None:
     assert {name for name in modules if not name.endswith(".dist-info")} == set(PACKAGES)
 
 
-def test_the_wheel_bears_the_version_of_the_package_and_its_licence(installed: Path) -> None:
+def test_the_wheel_bears_the_declared_version_and_licence(installed: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (distribution,) = metadata.distributions(path=[str(installed)])
-    assert distribution.version == featurestore.__version__
+    assert distribution.version == project["version"]
     assert distribution.metadata["License-Expression"] == "Apache-2.0"
 
 

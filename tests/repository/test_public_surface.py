@@ -5,12 +5,18 @@ The linter keeps `__all__` sorted (RUF022).
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import featurestore
-from tests.repository.tree import ROOT
+from tests.repository.tree import ROOT, committed_python, shown
 
 _PROMISED = Path(__file__).with_name("public_surface.txt")
+
+
+def _declared_version() -> str:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
 
 
 def test_the_public_names_are_the_promised_ones_in_order() -> None:
@@ -24,4 +30,10 @@ def test_every_public_name_is_there() -> None:
 
 def test_the_changelog_tells_of_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## [{featurestore.__version__}]" in changelog
+    assert f"## [{_declared_version()}]" in changelog
+
+
+def test_the_version_stands_in_the_project_file_alone() -> None:
+    assert featurestore.__version__ == _declared_version()
+    holders = [shown(path) for path in committed_python() if f'"{_declared_version()}"' in path.read_text("utf-8")]
+    assert holders == []
