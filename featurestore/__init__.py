@@ -45,7 +45,7 @@ from featurestore.timeline import Status
 if TYPE_CHECKING:
     from featurestore.store import FeatureStore
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "Aggregation",
@@ -91,4 +91,8 @@ def __getattr__(name: str) -> object:
         from featurestore.store import FeatureStore
 
         return FeatureStore
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("featurestore-platform")
     raise AttributeError(f"module 'featurestore' has no attribute '{name}'")

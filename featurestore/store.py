@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from featurestore.online.base import OnlineStore
     from featurestore.online.lookup import Lookup
     from featurestore.online.result import OnlineFeatures
+    from featurestore.plan.lookup import LookupPlan
     from featurestore.retrieval import TrainingSet
+    from featurestore.status import ViewStatus
 
     Features = str | FeatureService | Sequence[str]
 
@@ -198,6 +200,17 @@ class FeatureStore:
         """
         return self._lookup(features).answer(entities, request, None if at is None else instant_us(at, "at"))
 
+    def lookup_plan(self, features: Features) -> LookupPlan:
+        """What an online lookup of the features reads: views, keys and request columns with their types."""
+        catalog = self.catalog()
+        return build_lookup_plan(select(_named(features), catalog), catalog, self.configuration.project)
+
+    def status(self) -> tuple[ViewStatus, ...]:
+        """How far each view is, offline and online."""
+        from featurestore.status import view_statuses
+
+        return tuple(view_statuses(self.catalog(), self.tables, self._materializer.publisher))
+
     def _lookup(self, features: Features) -> Lookup:
         name = _named(features)
         token = self.registry.token()
@@ -206,9 +219,7 @@ class FeatureStore:
             return found[1]
         from featurestore.online.lookup import Lookup
 
-        _, catalog = self.registry.catalog()
-        plan = build_lookup_plan(select(name, catalog), catalog, self.configuration.project)
-        lookup = Lookup(plan, self.online)
+        lookup = Lookup(self.lookup_plan(features), self.online)
         self._lookups[name] = (token, lookup)
         return lookup
 

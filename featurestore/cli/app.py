@@ -1,0 +1,70 @@
+"""The `featurestore` command and what all of its commands share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featurestore.cli import datasets, definitions, describe, init, offline, online, quarantine, status
+from featurestore.cli.output import print_error
+from featurestore.errors import FeatureStoreError
+
+app = typer.Typer(
+    name="featurestore",
+    help="Declare features once; train on their history, serve their present.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("init")(init.init)
+app.command("plan")(definitions.plan)
+app.command("apply")(definitions.apply)
+app.command("materialize")(offline.materialize)
+app.command("historical")(offline.historical)
+app.command("online")(online.online)
+app.command("sql")(offline.sql)
+app.command("describe")(describe.describe)
+app.command("status")(status.status)
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(datasets.app, name="dataset")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"featurestore {version('featurestore-platform')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    project: Annotated[
+        Path, typer.Option("--project", "-C", help="The project's folder, or one below it.", show_default=False)
+    ] = Path(),
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What stands before the command: the project."""
+    os.environ["FEATURESTORE_ROOT"] = str(project)
+
+
+def run() -> None:
+    """Run the command line; a user's mistake ends in one sentence and an exit code, not in a traceback."""
+    try:
+        app()
+    except FeatureStoreError as error:
+        print_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing more to say to it
+        sys.exit(0)

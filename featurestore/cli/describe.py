@@ -1,0 +1,165 @@
+"""`featurestore describe`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from featurestore.cli.output import JsonFlag, console, print_json, print_table
+from featurestore.cli.project import open_store
+from featurestore.errors import UnknownNameError
+from featurestore.plan.catalog import (
+    AggregationRecord,
+    Catalog,
+    EntityRecord,
+    FeatureRecord,
+    Object,
+    OnDemandMember,
+    OnDemandRecord,
+    Projected,
+    Requested,
+    ServiceRecord,
+    SourceRecord,
+    ViewRecord,
+    encode,
+)
+from featurestore.timeline import format_duration
+
+_TITLES = {
+    "entity": "entity",
+    "source": "source",
+    "view": "feature view",
+    "on_demand": "on-demand view",
+    "service": "service",
+}
+Facts = list[tuple[str, object]]
+
+
+def describe(
+    name: Annotated[str | None, typer.Argument(help="An entity, source, view or service; by default all.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Describe what is applied: everything in a line each, or one object whole."""
+    with open_store() as store:
+        catalog = store.catalog()
+    objects = catalog.objects()
+    if name is None:
+        _print_overview(objects, as_json)
+        return
+    named = {kind: record for (kind, other), record in objects.items() if other == name}
+    if not named:
+        raise UnknownNameError("entity, source, view or service", name, (other for _, other in objects))
+    if as_json:
+        print_json({kind: msgspec.json.decode(encode(record)) for kind, record in named.items()})
+        return
+    for kind, record in named.items():
+        _print_object(kind, record, catalog)
+
+
+def _print_overview(objects: dict[tuple[str, str], Object], as_json: bool) -> None:
+    rows = [(_TITLES[kind], name, record.metadata.owner or None, record.metadata.description or None)
+            for (kind, name), record in objects.items()]  # fmt: skip
+    columns = ("kind", "name", "owner", "description")
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif rows:
+        print_table(columns, rows)
+    else:
+        console().print("Nothing is applied. Run `featurestore apply`.")
+
+
+def _print_object(kind: str, record: Object, catalog: Catalog) -> None:
+    out = console()
+    version = f" v{catalog.versions[record.name]}" if isinstance(record, ViewRecord) else ""
+    out.print(f"[bold]{_TITLES[kind]} {record.name}{version}[/]")
+    if record.metadata.description:
+        out.print(record.metadata.description, markup=False)
+    facts: Facts = [("owner", record.metadata.owner)] if record.metadata.owner else []
+    facts += [(f"tag {key}", value) for key, value in record.metadata.tags.items()]
+    for fact, value in [*_facts(record), *facts]:
+        out.print(f"  {fact:<12} {value}", markup=False)
+    features = _features(record, catalog)
+    if features:
+        print_table(("feature", "type", "from"), features)
+
+
+def _facts(record: Object) -> Facts:
+    match record:
+        case EntityRecord(join_keys=keys):
+            return [("join keys", _typed(keys))]
+        case SourceRecord():
+            return _source_facts(record)
+        case ViewRecord():
+            facts: Facts = [("entities", ", ".join(record.entities) or "none: one global row")]
+            facts += [("join keys", _typed(record.keys))] if record.keys else []
+            facts += _source_facts(record.source)
+            facts += [
+                ("ttl", "none: values do not expire" if record.ttl_us is None else format_duration(record.ttl_us))
+            ]
+            if record.contract is not None:
+                facts.append(("contract", f"{record.contract.reference}, on refusal {record.on_refusal}"))
+            return facts
+        case OnDemandRecord(inputs=inputs):
+            return [("inputs", "; ".join(_input(part) for part in inputs))]
+        case ServiceRecord():
+            return []
+
+
+def _source_facts(source: SourceRecord) -> Facts:
+    place = source.place
+    where = getattr(place, "path", None) or getattr(place, "sql", None) or "literal rows"
+    facts: Facts = [("source", f"{source.name}: {' '.join(where.split())}")]
+    if source.timeless:
+        return [*facts, ("times", "timeless")]
+    times = f"event {source.event_timestamp}"
+    times += f", created {source.created_timestamp}" if source.created_timestamp else ""
+    times += f", seen {format_duration(source.delay_us)} later" if source.delay_us else ""
+    return [*facts, ("times", times)]
+
+
+def _features(record: Object, catalog: Catalog) -> list[tuple[str, str, str]]:
+    match record:
+        case ViewRecord():
+            return [(feature.name, feature.dtype, _origin(feature)) for feature in record.outputs]
+        case OnDemandRecord(features=features):
+            return [(name, dtype, "computed when asked") for name, dtype in features]
+        case ServiceRecord(members=members):
+            rows: list[tuple[str, str, str]] = []
+            for member in members:
+                match member:
+                    case Projected():
+                        view = catalog.views[member.view]
+                        rows += [
+                            (member.output_name(f), view.output(f).dtype, f"{view.name}:{f}") for f in member.features
+                        ]
+                    case OnDemandMember():
+                        on_demand = catalog.on_demand[member.view]
+                        rows += [(name, dtype, f"{on_demand.name}:{name}") for name, dtype in on_demand.features]
+            return rows
+        case _:
+            return []
+
+
+def _origin(feature: FeatureRecord | AggregationRecord) -> str:
+    match feature:
+        case FeatureRecord(expression=None):
+            return f"column {feature.column}"
+        case FeatureRecord():
+            return str(feature.expression)
+        case AggregationRecord():
+            window = "lifetime" if feature.window_us is None else format_duration(feature.window_us)
+            return f"{feature.function}({feature.column}) over {window}"
+
+
+def _typed(pairs: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(f"{name} {dtype}" for name, dtype in pairs)
+
+
+def _input(part: Requested | Projected) -> str:
+    match part:
+        case Requested():
+            return f"request {_typed(part.columns)}"
+        case Projected():
+            return f"{part.view} {', '.join(part.features)}"

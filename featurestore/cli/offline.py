@@ -1,0 +1,154 @@
+"""`featurestore materialize`, `historical` and `sql`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featurestore.cli.output import JsonFlag, console, error_console, print_error, print_frame, print_json, print_table
+from featurestore.cli.project import open_store
+from featurestore.timeline import format_instant, parse_duration, parse_instant
+
+if TYPE_CHECKING:
+    from featurestore.materialization.report import MaterializationReport, Progress, Step, ViewReport
+
+Limit = Annotated[int, typer.Option(help="Rows to show.", min=1)]
+
+
+def materialize(
+    end: Annotated[str, typer.Option(help="End, excluded: a date, an instant with zone, or now.")] = "now",
+    start: Annotated[str | None, typer.Option(help="Start; by default each view goes on from its watermark.")] = None,
+    view: Annotated[list[str] | None, typer.Option("--view", "-v", help="Only this view; may be repeated.")] = None,
+    step: Annotated[str, typer.Option(help="Length of one chunk, which is one commit: 6h, 1d, 30d.")] = "30d",
+    as_json: JsonFlag = False,
+) -> None:
+    """Fill the offline and the online store with new events, through the contracts."""
+    with open_store() as store, materialize_progress() as progress:
+        report = store.materialize(
+            parse_instant(end),
+            None if start is None else parse_instant(start),
+            view,
+            step=parse_duration(step),
+            progress=progress,
+            check=False,
+        )
+    if as_json:
+        print_json(report_document(report))
+    else:
+        print_report(report)
+    if report.error is not None:
+        raise typer.Exit(report.error.exit_code)
+
+
+@contextmanager
+def materialize_progress() -> Iterator[Progress]:
+    """A progress bar on stderr, one line per view, shown on a terminal only."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.fields[view]:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    to = error_console()
+    with Progress(*columns, TextColumn("{task.fields[stage]}"), console=to, disable=not to.is_terminal) as bars:
+        tasks = {}
+
+        def show(step: Step) -> None:
+            if step.view not in tasks:
+                tasks[step.view] = bars.add_task("", total=step.total, view=step.view, stage=step.stage)
+            bars.update(tasks[step.view], completed=step.done, total=step.total, stage=step.stage)
+
+        yield show
+
+
+def print_report(report: MaterializationReport) -> None:
+    """One line per view, then what a person should know."""
+    print_table(
+        ("view", "chunks", "rows", "dropped", "online", "watermark", "seconds"),
+        [
+            (v.view, len(v.chunks), v.rows, v.dropped, v.published, _instant(v.watermark_us), round(v.seconds, 2))
+            for v in report.views
+        ],
+    )
+    for view in report.views:
+        for remark in view.remarks if view.error is None else view.remarks[:-1]:
+            console().print(f"{view.view}: {remark}", markup=False)
+        if view.error is not None:
+            print_error(view.error)
+
+
+def report_document(report: MaterializationReport) -> dict[str, object]:
+    """The report as JSON."""
+    return {"views": [_view_document(view) for view in report.views]}
+
+
+def _view_document(view: ViewReport) -> dict[str, object]:
+    chunks = [
+        {
+            "start": _instant(chunk.start_us),
+            "end": format_instant(chunk.end_us),
+            "rows": chunk.rows,
+            "dropped": chunk.dropped,
+            "table_version": chunk.table_version,
+        }
+        for chunk in view.chunks
+    ]
+    return {
+        "view": view.view,
+        "rows": view.rows,
+        "dropped": view.dropped,
+        "published": view.published,
+        "watermark": _instant(view.watermark_us),
+        "seconds": round(view.seconds, 3),
+        "chunks": chunks,
+        "remarks": list(view.remarks),
+        "error": None if view.error is None else {"type": type(view.error).__name__, "message": str(view.error)},
+    }
+
+
+def _instant(micros: int | None) -> str | None:
+    return None if micros is None else format_instant(micros)
+
+
+def historical(
+    features: Annotated[list[str], typer.Argument(help="A service, or view:feature references.")],
+    spine: Annotated[str, typer.Option(help="Parquet file, or SELECT over views, sources and datasets.")],
+    timestamp: Annotated[str, typer.Option(help="The spine's column of instants.")] = "event_timestamp",
+    out: Annotated[Path | None, typer.Option(help="Write all rows to this Parquet file.")] = None,
+    save: Annotated[str | None, typer.Option(help="Save as the next version of this dataset.")] = None,
+    from_source: Annotated[bool, typer.Option("--from-source", help="Compute without materializing.")] = False,
+    statuses: Annotated[bool, typer.Option("--statuses", help="Add <feature>__status columns.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the plan; compute nothing.")] = False,
+    limit: Limit = 10,
+    as_json: JsonFlag = False,
+) -> None:
+    """Answer each spine row with the features as they were known at its instant."""
+    with open_store() as store:
+        asked = features[0] if len(features) == 1 else features
+        training = store.get_historical_features(
+            spine, asked, timestamp=timestamp, from_source=from_source, statuses=statuses
+        )
+        if explain:
+            typer.echo(training.explain())
+        elif save is not None:
+            dataset = training.save(save)
+            document = {"dataset": dataset.name, "version": dataset.version, "rows": dataset.rows, "path": dataset.path}
+            print_json(document) if as_json else console().print(
+                f"Saved dataset {dataset.name} v{dataset.version}: {dataset.rows:,} rows in {dataset.path}."
+            )
+        elif out is not None:
+            rows = training.to_parquet(out)
+            print_json({"rows": rows, "path": str(out)}) if as_json else console().print(f"{rows:,} rows in {out}.")
+        else:
+            print_frame(training.to_polars(), limit, as_json)
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT; views, sources and datasets are tables.")],
+    limit: Limit = 50,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask views, sources and datasets in DuckDB SQL, read-only."""
+    with open_store() as store:
+        print_frame(store.sql(query), limit, as_json)

@@ -1,0 +1,101 @@
+"""How commands speak: tables for people on stdout, JSON for machines, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featurestore.errors import DefinitionError, FeatureStoreError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import Console
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+def console() -> Console:
+    """The console on stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def error_console() -> Console:
+    """The console on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_error(error: FeatureStoreError) -> None:
+    """An error in its own words; as JSON on stdout too when the command was asked for JSON."""
+    if "--json" in sys.argv:
+        document: dict[str, object] = {"type": type(error).__name__, "message": str(error)}
+        if isinstance(error, DefinitionError):
+            document["faults"] = [{"file": f.file, "line": f.line, "message": f.message} for f in error.faults]
+        print_json({"error": document})
+        return
+    to = error_console()
+    if isinstance(error, DefinitionError) and len(error.faults) > 1:
+        to.print(f"[bold red]{len(error.faults)} faults[/]")
+    for line in str(error).splitlines():
+        to.print(line, style="red", markup=False)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """A table; columns whose cells are all numbers stand right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [list(row) for row in rows]
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        values = [row[index] for row in cells if row[index] is not None]
+        numeric = bool(values) and all(
+            isinstance(value, int | float) and not isinstance(value, bool) for value in values
+        )
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console().print(table)
+
+
+def print_frame(frame: pl.DataFrame, limit: int, as_json: bool) -> None:
+    """The first `limit` rows of a frame as a table, or all rows as JSON."""
+    from featurestore.dtypes import to_json
+
+    if as_json:
+        print_json([{name: to_json(value) for name, value in row.items()} for row in frame.iter_rows(named=True)])
+        return
+    print_table(frame.columns, frame.head(limit).iter_rows())
+    if frame.height > limit:
+        console().print(f"{frame.height:,} rows; the first {limit} are shown.", style="dim")
+
+
+def _cell(value: object) -> str:
+    from datetime import datetime
+
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"{value:,}" if abs(value) >= 10_000 else str(value)
+        case float():
+            return f"{value:.6g}"
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case _:
+            return str(value)
