@@ -30,6 +30,8 @@ class Session:
             "enable_external_file_cache": False,
             "python_enable_replacements": False,
             "preserve_insertion_order": True,
+            # It turns "the first row of each group" into arg_max over a struct, which makes -0.0 of its columns 0.0.
+            "disabled_optimizers": "top_n_window_elimination",
         }
         if memory_limit is not None:
             settings["memory_limit"] = memory_limit

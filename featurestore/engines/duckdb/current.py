@@ -27,7 +27,7 @@ def current_rows(cursor: duckdb.DuckDBPyConnection, plan: CurrentPlan) -> pa.Rec
     values = listed(canonical(rows, sequence=False))
     sql = f"SELECT {values} FROM {rows.table} WHERE {' AND '.join(conditions)} ORDER BY {listed(in_order(rows))}"
     types = [column for column in canonical_types(plan.rows) if column[0] != SEQUENCE]
-    return read(cursor, sql, rows.what, types)
+    return read(cursor, sql, rows.blame, types)
 
 
 def _in_force(rows: ViewRows, plan: CurrentPlan) -> str:

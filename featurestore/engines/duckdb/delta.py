@@ -95,7 +95,7 @@ def _duckdb_type(delta: object) -> str | None:
 
 def _value(name: str, dtype: str | None, found: Mapping[str, str], partitions: Mapping[str, list[object]]) -> str:
     if name in partitions:
-        return f"CAST([{listed(_texts(partitions[name]))}][file_index + 1] AS {dtype})"
+        return f"CAST([{listed(_texts(partitions[name]))}][CAST(file_index AS BIGINT) + 1] AS {dtype})"
     if name not in found:
         return f"CAST(NULL AS {dtype or 'VARCHAR'})"
     return quoted(name) if dtype is None or dtype == found[name] else f"CAST({quoted(name)} AS {dtype})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import duckdb
@@ -16,18 +16,19 @@ _KIND = re.compile(r"^(?:[A-Z][A-Za-z ]+ Error|[A-Z][a-z]+Error|Error): ")
 _MISSING_COLUMN = re.compile(r'[Rr]eferenced column "([^"]+)"')
 _FULL = ("No space left on device", "max_temp_directory_size", "failed to offload", "Disk full")
 
+What = str | Callable[[], str]  # where a failure happened, or what finds out
 DuckDbFailure = (duckdb.Error, pa.ArrowException, OSError)
 
 
 @contextmanager
 def translated(
-    what: str, raised: type[FeatureStoreError] = SourceError, columns: Iterable[str] = ()
+    what: What, raised: type[FeatureStoreError] = SourceError, columns: Iterable[str] = ()
 ) -> Iterator[None]:
-    """Raise DuckDB's and Arrow's failures inside the block as `raised`; `what` says where, e.g. "View 'spend'"."""
+    """Raise DuckDB's and Arrow's failures inside the block as `raised`; `what` says where, such as "Spine"."""
     try:
         yield
     except DuckDbFailure as error:
-        raise sentence(error, what, raised, columns) from error
+        raise sentence(error, what if isinstance(what, str) else what(), raised, columns) from error
 
 
 def sentence(

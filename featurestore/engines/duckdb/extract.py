@@ -26,7 +26,7 @@ def extract_rows(cursor: duckdb.DuckDBPyConnection, plan: ExtractPlan) -> pa.Rec
         conditions.append(rows.before(plan.end_us))
     values = listed([*canonical(rows), *(f"{sql} AS {quoted(name)}" for name, sql in rows.extra.items())])
     sql = f"SELECT {values} FROM {rows.table} WHERE {' AND '.join(conditions)} ORDER BY {listed(in_order(rows))}"
-    return read(cursor, sql, rows.what, canonical_types(plan.rows))
+    return read(cursor, sql, rows.blame, canonical_types(plan.rows))
 
 
 def canonical(rows: ViewRows, sequence: bool = True) -> list[str]:

@@ -30,7 +30,7 @@ def join_columns(
     cursor.register(_SPINE, spine.table)
     rows = view_rows(cursor, join.rows, {column.column for column in join.columns})
     keys = _spine_key_sql(join, spine)
-    with translated(rows.what):
+    with translated(rows.blame):
         if join.timeless:
             sql = _timeless(rows, keys, join)
         elif join.visibility == "created" and rows.created:
@@ -38,7 +38,7 @@ def join_columns(
         else:
             sql = _by_event(cursor, rows, keys, join)
     types = [(column.name, column.dtype) for column in join.columns]
-    return read(cursor, sql, rows.what, [*types, (join.label + STATUS_SUFFIX, parse("Int8"))])
+    return read(cursor, sql, rows.blame, [*types, (join.label + STATUS_SUFFIX, parse("Int8"))])
 
 
 def _spine_key_sql(join: PointInTimeJoin, spine: SpineKeys) -> list[str]:

@@ -70,4 +70,4 @@ def run_query(cursor: duckdb.DuckDBPyConnection, sql: str, tables: tuple[Scan, .
 
 def _view(cursor: duckdb.DuckDBPyConnection, scan: Scan) -> None:
     with translated(f"Source '{scan.name}'"):
-        cursor.sql(relation(cursor, scan).rows()).create_view(scan.name)
+        cursor.execute(f"CREATE TEMP VIEW {quoted(scan.name)} AS {relation(cursor, scan).rows()}")

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurestore.arrow import arrow_type
 from featurestore.dtypes import DType
-from featurestore.engines.duckdb.errors import translated
+from featurestore.engines.duckdb.errors import What, translated
 from featurestore.errors import FeatureStoreError, SourceError
 
 BATCH_ROWS = 131_072
@@ -18,7 +18,7 @@ BATCH_ROWS = 131_072
 def read(
     cursor: duckdb.DuckDBPyConnection,
     sql: str,
-    what: str,
+    what: What,
     types: Iterable[tuple[str, DType]] = (),
     raised: type[FeatureStoreError] = SourceError,
 ) -> pa.RecordBatchReader:
@@ -36,13 +36,13 @@ def schema_of(cursor: duckdb.DuckDBPyConnection, table: str) -> pa.Schema:
 
 
 def _reader(cursor: duckdb.DuckDBPyConnection, sql: str) -> pa.RecordBatchReader:
-    found = cursor.execute(sql).to_arrow_reader(BATCH_ROWS)
+    found = cursor.sql(sql).to_arrow_reader(BATCH_ROWS)  # of execute(): a copy of all rows first
     assert found is not None  # DuckDB's stub says it may be
     return found
 
 
 def _batches(
-    found: pa.RecordBatchReader, schema: pa.Schema, what: str, raised: type[FeatureStoreError]
+    found: pa.RecordBatchReader, schema: pa.Schema, what: What, raised: type[FeatureStoreError]
 ) -> Iterator[pa.RecordBatch]:
     with translated(what, raised):
         for batch in found:

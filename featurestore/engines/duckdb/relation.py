@@ -59,4 +59,4 @@ def file_place(cursor: duckdb.DuckDBPyConnection, files: str, count: int, column
         return "file_row_number"
     rows = cursor.execute(f"SELECT num_rows FROM parquet_file_metadata({files})").fetchall()
     offsets = [0, *accumulate(int(number) for (number,) in rows)][:-1]
-    return f"CAST([{listed(map(str, offsets))}] AS BIGINT[])[file_index + 1] + file_row_number"
+    return f"CAST([{listed(map(str, offsets))}] AS BIGINT[])[CAST(file_index AS BIGINT) + 1] + file_row_number"

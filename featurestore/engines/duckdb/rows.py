@@ -42,7 +42,18 @@ class ViewRows:
     columns: dict[str, str]
     extra: dict[str, str]
     names: tuple[str, ...]  # of the keys
+    expressions: dict[str, str]  # those that a user wrote, by the column they compute
+    cursor: duckdb.DuckDBPyConnection
     condition: str = "true"
+
+    def blame(self) -> str:
+        """Where a failure happened: the view, with the first feature whose expression fails for some row."""
+        for name, sql in self.expressions.items():
+            try:
+                self.cursor.sql(f"SELECT max(hash({sql})) FROM {self.table}").fetchall()
+            except duckdb.Error:
+                return f"{self.what}: feature '{name}'"
+        return self.what
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -91,14 +102,14 @@ def view_rows(
     with translated(f"View '{rows.view}'"):
         match rows:
             case StoredRows():
-                return _stored(rows, names)
+                return _stored(cursor, rows, names)
             case SourceRows():
                 found = _source(cursor, rows, names, again or rows.start_us is not None)
                 return found if rows.start_us is None else found.from_start(rows.start_us)
     raise NotImplementedError(f"The duckdb engine has no rows {type(rows).__name__}.")
 
 
-def _stored(rows: StoredRows, wanted: set[str] | None) -> ViewRows:
+def _stored(cursor: duckdb.DuckDBPyConnection, rows: StoredRows, wanted: set[str] | None) -> ViewRows:
     columns = [column for column in rows.columns if wanted is None or column.name in wanted]
     files = literals(pattern(file) for file in rows.files)
     table = f"read_parquet({files}, hive_partitioning = false)" if rows.files else _no_rows(rows)
@@ -113,6 +124,8 @@ def _stored(rows: StoredRows, wanted: set[str] | None) -> ViewRows:
         columns={column.name: _restored(column) for column in columns},
         extra={},
         names=tuple(key.name for key in rows.keys),
+        expressions={},
+        cursor=cursor,
     )
 
 
@@ -137,7 +150,8 @@ def _source(cursor: duckdb.DuckDBPyConnection, rows: SourceRows, wanted: set[str
     if again and isinstance(rows.scan, SqlScan | CsvScan):
         table = _copied(cursor, table)
     event = _time(source, rows.event_timestamp)
-    values = _values(cursor, source, table, computed)
+    expressions = {c.name: _expression(source, c) for c in computed if c.expression is not None}
+    values = _values(cursor, source, table, computed, expressions)
     return ViewRows(
         what=what,
         table=table,
@@ -151,6 +165,8 @@ def _source(cursor: duckdb.DuckDBPyConnection, rows: SourceRows, wanted: set[str
         columns={column.name: values[column.name] for column in columns},
         extra={name: _extra(source, name) for name in rows.extra},
         names=tuple(key.name for key in rows.keys),
+        expressions=expressions,
+        cursor=cursor,
         condition="true" if event is None else f"{event} IS NOT NULL",
     )
 
@@ -171,10 +187,13 @@ def _extra(source: Relation, column: str) -> str:
 
 
 def _values(
-    cursor: duckdb.DuckDBPyConnection, source: Relation, table: str, computed: tuple[Computed, ...]
+    cursor: duckdb.DuckDBPyConnection,
+    source: Relation,
+    table: str,
+    computed: tuple[Computed, ...],
+    expressions: dict[str, str],
 ) -> dict[str, str]:
     """SQL of each computed column in its declared type."""
-    expressions = {c.name: expression_sql(c.expression) for c in computed if c.expression is not None}
     types: dict[str, str] = {}
     for name, sql in expressions.items():
         with translated(f"{source.what}: feature '{name}'", columns=source.columns):
@@ -190,11 +209,15 @@ def _values(
     return values
 
 
-def expression_sql(text: str) -> str:
-    """A user's expression in DuckDB's own spelling, after it was checked; raises SourceError."""
+def _expression(source: Relation, computed: Computed) -> str:
     try:
-        check_expression(text)
+        return expression_sql(str(computed.expression))
     except InputError as error:
-        raise SourceError(str(error)) from error
-    with translated(f"Expression '{text}'"):
+        raise SourceError(f"{source.what}: feature '{computed.name}': {error}") from error
+
+
+def expression_sql(text: str) -> str:
+    """A user's expression in DuckDB's own spelling, after it was checked; raises InputError."""
+    check_expression(text)
+    with translated(f"Expression '{text}'", InputError):
         return str(duckdb.SQLExpression(text))

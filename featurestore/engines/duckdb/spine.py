@@ -62,7 +62,8 @@ class _File:
         return self.file.schema_arrow
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        yield from self.file.iter_batches(BATCH_ROWS, columns=columns)
+        with translated(WHAT, InputError):
+            yield from self.file.iter_batches(BATCH_ROWS, columns=columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,9 @@ def opened(session: Session, spine: Spine) -> Iterator[OpenSpine]:
         case FrameSpine():
             yield _distinct(_Frame(spine.table))
         case FileSpine():
-            with translated(WHAT, InputError), pq.ParquetFile(spine.path) as file:
+            with translated(f"{WHAT} '{spine.path}'", InputError):
+                file = pq.ParquetFile(spine.path)
+            with file:
                 yield _distinct(_File(file))
         case QuerySpine():
             with _queried(session, spine) as table:

@@ -81,7 +81,12 @@ def instant(sql: str, found: str, column: str, what: str) -> str:
         return "CAST(NULL AS BIGINT)"
     timestamp = parse("Timestamp")
     if found not in ("TIMESTAMP WITH TIME ZONE", _NANOSECONDS):
-        raise SourceError(mismatch(found, timestamp, column, what))
+        if found in (*_NAIVE, "DATE"):
+            raise SourceError(mismatch(found, timestamp, column, what))
+        raise SourceError(
+            f"{what}: column '{column}' must hold timestamps, found {logical(found) or found}. Name another column, or "
+            "make one of it in a SqlSource."
+        )
     return f"epoch_us({converted(sql, found, timestamp, column, what)})"
 
 
@@ -113,7 +118,11 @@ def _read(sql: str, declared: DType, column: str) -> str:
 
 def _refusal(sql: str, declared: DType, column: str) -> str:
     start = literal(f"{REFUSED}column '{column}' holds ")
-    end = literal(f", which {declared} cannot hold exactly. Correct the value, or declare another type.")
+    if declared.name == "Timestamp":
+        round_it = f"CAST({column} AS {duckdb_type(declared)})"
+        end = literal(f", which is finer than microseconds; round it first, for example in a SqlSource with {round_it}.")
+    else:
+        end = literal(f", which {declared} cannot hold exactly. Correct the value, or declare another type.")
     return f"error(concat({start}, CAST({sql} AS VARCHAR), {end}))"
 
 
