@@ -23,9 +23,7 @@ from featurestore.timeline import Status
 _SPINE = "__spine"
 
 
-def join_columns(
-    cursor: duckdb.DuckDBPyConnection, join: PointInTimeJoin, spine: SpineKeys
-) -> pa.RecordBatchReader:
+def join_columns(cursor: duckdb.DuckDBPyConnection, join: PointInTimeJoin, spine: SpineKeys) -> pa.RecordBatchReader:
     """The join's columns and its status, one row per spine row in the spine's order."""
     cursor.register(_SPINE, spine.table)
     rows = view_rows(cursor, join.rows, {column.column for column in join.columns})
@@ -48,9 +46,7 @@ def _spine_key_sql(join: PointInTimeJoin, spine: SpineKeys) -> list[str]:
     return [f"TRY_CAST({spine.columns[pair]} AS {duckdb_type(dtype)})" for pair, dtype in pairs]
 
 
-def _by_event(
-    cursor: duckdb.DuckDBPyConnection, rows: ViewRows, keys: list[str], join: PointInTimeJoin
-) -> str:
+def _by_event(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, keys: list[str], join: PointInTimeJoin) -> str:
     event = [f"{key} AS k{place}" for place, key in enumerate(rows.keys)]
     cursor.execute(
         f"CREATE TEMP TABLE __winner AS SELECT s.*, r.e, {_age_status('r.e', join.ttl_us)} AS status "
@@ -61,9 +57,7 @@ def _by_event(
     return _fetch(rows, join, "v.e = w.e")
 
 
-def _by_created(
-    cursor: duckdb.DuckDBPyConnection, rows: ViewRows, keys: list[str], join: PointInTimeJoin
-) -> str:
+def _by_created(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, keys: list[str], join: PointInTimeJoin) -> str:
     """The step function first: at each instant where a row becomes visible, the greatest rank visible by then."""
     names = [f"k{place}" for place in range(len(keys))]
     known = f"{rows.event} + {join.delay_us}"

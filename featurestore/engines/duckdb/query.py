@@ -30,9 +30,7 @@ def expression_types(
     return tuple(_type_of(cursor, expression, f"({source.rows()})", source.columns) for expression in expressions)
 
 
-def _type_of(
-    cursor: duckdb.DuckDBPyConnection, expression: str, table: str, columns: dict[str, str]
-) -> Column | str:
+def _type_of(cursor: duckdb.DuckDBPyConnection, expression: str, table: str, columns: dict[str, str]) -> Column | str:
     try:
         sql = expression_sql(expression)
         with translated(f"Expression '{expression}'", InputError, columns):
@@ -45,9 +43,7 @@ def _type_of(
     return Column(expression, dtype)
 
 
-def event_bounds(
-    cursor: duckdb.DuckDBPyConnection, scan: Scan, event_timestamp: str
-) -> tuple[int, int] | None:
+def event_bounds(cursor: duckdb.DuckDBPyConnection, scan: Scan, event_timestamp: str) -> tuple[int, int] | None:
     """Smallest and greatest event time of a scan, in microseconds; None when it has none."""
     source = relation(cursor, scan)
     sql = instant(quoted(event_timestamp), source.type_of(event_timestamp), event_timestamp, source.what)

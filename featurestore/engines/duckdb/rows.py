@@ -157,7 +157,9 @@ def _source(cursor: duckdb.DuckDBPyConnection, rows: SourceRows, wanted: set[str
         table=table,
         keys=tuple(values[key.name] for key in rows.keys),
         event=event,
-        raw_event=None if event is None else f"make_timestamptz({event})"
+        raw_event=None
+        if event is None
+        else f"make_timestamptz({event})"
         if source.columns[str(rows.event_timestamp)] != "TIMESTAMP WITH TIME ZONE"
         else quoted(str(rows.event_timestamp)),
         created=_time(source, rows.created_timestamp),

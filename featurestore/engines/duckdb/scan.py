@@ -61,9 +61,7 @@ def statement(cursor: duckdb.DuckDBPyConnection, sql: str, what: str) -> str:
     return found[0].query.strip().rstrip(";")
 
 
-def _parquet(
-    cursor: duckdb.DuckDBPyConnection, scan: ParquetScan, what: str, as_text: Collection[str]
-) -> Relation:
+def _parquet(cursor: duckdb.DuckDBPyConnection, scan: ParquetScan, what: str, as_text: Collection[str]) -> Relation:
     found = list_files(scan.path, ".parquet", what)
     files = literals(pattern(file) for file in found)
     options = ["hive_partitioning = false"]

@@ -130,9 +130,7 @@ class SpineKeys:
 
 def spine_keys(spine: OpenSpine, plan: HistoricalPlan) -> SpineKeys:
     """The spine's row numbers, instants (int64 microseconds) and join keys; raises InputError for other types."""
-    pairs = dict.fromkeys(
-        (dict(join.keys)[key.name], key.dtype) for join in plan.joins for key in join.rows.keys
-    )
+    pairs = dict.fromkeys((dict(join.keys)[key.name], key.dtype) for join in plan.joins for key in join.rows.keys)
     columns = {pair: f"__key_{place}" for place, pair in enumerate(pairs)}
     needed = list(dict.fromkeys([plan.timestamp, *(name for name, _ in pairs)]))
     for name in needed:

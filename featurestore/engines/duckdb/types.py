@@ -120,7 +120,7 @@ def _refusal(sql: str, declared: DType, column: str) -> str:
     start = literal(f"{REFUSED}column '{column}' holds ")
     if declared.name == "Timestamp":
         round_it = f"CAST({column} AS {duckdb_type(declared)})"
-        end = literal(f", which is finer than microseconds; round it first, for example in a SqlSource with {round_it}.")
+        end = literal(f", which is finer than microseconds; round it first, such as in a SqlSource with {round_it}.")
     else:
         end = literal(f", which {declared} cannot hold exactly. Correct the value, or declare another type.")
     return f"error(concat({start}, CAST({sql} AS VARCHAR), {end}))"
@@ -133,9 +133,7 @@ def _is_number(dtype: DType) -> bool:
 def _comparable(found: str, declared: DType) -> bool:
     """Whether a value of the DuckDB type may be one of the declared type."""
     if nested := _LIST.fullmatch(found):
-        return isinstance(declared, List | Vector) and (
-            nested[1] in _NULL or _comparable(nested[1], declared.inner)
-        )
+        return isinstance(declared, List | Vector) and (nested[1] in _NULL or _comparable(nested[1], declared.inner))
     if found == _NANOSECONDS:
         return declared.name == "Timestamp"
     there = parse("Decimal(38, 0)") if found == "UHUGEINT" else logical(found)
