@@ -1,0 +1,175 @@
+"""The answer to a request, from a plan compiled once.
+
+Per request there is one read of the store, of all records and of the namespaces' metadata; what can be known from the
+plan (key encoders, projections, names, types) is worked out before. The rule of visibility is that of
+`PointInTimeJoin`, applied to the steps of one record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import polars as pl
+
+from featurestore.arrow import polars_type
+from featurestore.dtypes import DType, Value
+from featurestore.errors import ConfigurationError, InputError, NotPublishedError, OnlineStoreError
+from featurestore.online._view import ALWAYS_US, CompiledView
+from featurestore.online.base import OnlineStore
+from featurestore.online.result import AnswerShape, OnlineFeatures, Origin
+from featurestore.plan.lookup import LookupPlan
+from featurestore.plan.on_demand import OnDemandStep
+from featurestore.timeline import format_instant
+
+Rows = Sequence[Mapping[str, object]]
+Evaluate = Callable[[Sequence[OnDemandStep], pl.DataFrame], pl.DataFrame]
+
+
+class Lookup:
+    """Answers requests for one plan from one store; safe for threads.
+
+    `evaluate` computes request-time features (`featurestore.on_demand.evaluate`); a plan without any needs none.
+    """
+
+    def __init__(self, plan: LookupPlan, store: OnlineStore, evaluate: Evaluate | None = None) -> None:
+        if plan.on_demand and evaluate is None:
+            raise ConfigurationError(f"'{plan.features}' has request-time features; pass what evaluates them.")
+        self._plan = plan
+        self._store = store
+        self._evaluate = evaluate
+        self._views = [CompiledView(view) for view in plan.views]
+        self._keys = tuple(dict.fromkeys(key for view in plan.views for key in view.keys))
+        self._key_names = [name for name, _ in self._keys]
+        self._shape, self._order = _answer_shape(plan, self._keys)
+
+    def answer(self, entities: Rows, request: Rows | None = None, at_us: int | None = None) -> OnlineFeatures:
+        """The features of each entity row at the instant `at_us`, or now.
+
+        An entity row maps join keys to values; a null key finds nothing. `request` has one row per entity row, with
+        the columns that request-time features read; when nothing has a key, there are as many rows as it has. Raises
+        InputError for wrong rows, NotPublishedError when a view was never published, or not yet at the instant.
+        """
+        columns, keys = self._keys_of(entities)
+        try:
+            origins = self._look_up(columns, keys, at_us)
+        except (msgspec.DecodeError, IndexError) as error:
+            raise OnlineStoreError(
+                f"A record of '{self._plan.features}' cannot be read ({error}); publish its views again."
+            ) from error
+        if self._evaluate is not None:
+            columns += self._at_request_time(self._evaluate, columns, request, rows=len(entities))
+        if self._order is not None:
+            columns = [columns[i] for i in self._order]
+        return OnlineFeatures(self._shape, columns, origins)
+
+    def _keys_of(self, entities: Rows) -> tuple[list[list[Value]], list[list[bytes | None]]]:
+        """The join-key columns, and for each view the key of each row."""
+        try:
+            columns = [[entity[name] for entity in entities] for name in self._key_names]
+            keys = [[view.encode(entity) for entity in entities] for view in self._views]
+        except (KeyError, TypeError) as error:
+            raise self._wrong_rows(entities) from error
+        return columns, keys  # type: ignore[return-value]  # encoding has checked the types of the values
+
+    def _look_up(self, columns: list[list[Value]], keys: list[list[bytes | None]], at_us: int | None) -> list[Origin]:
+        """Append the views' columns; how and when each view answers each row."""
+        views = self._views
+        asked = [[key for key in wanted if key is not None] if None in wanted else wanted for wanted in keys]
+        requests = [(view.namespace, wanted) for view, wanted in zip(views, asked, strict=True)]
+        answers = self._store.read(requests)  # type: ignore[arg-type]  # no None is left
+        since_us = ALWAYS_US
+        for view, (meta, _) in zip(views, answers, strict=True):
+            published_us = view.published_us(meta)
+            since_us = max(since_us, published_us)
+        if at_us is None:
+            at_us = max(time.time_ns() // 1000, since_us)  # the present is never before the last publish
+        elif at_us < since_us:
+            raise self._too_early(at_us, [meta for meta, _ in answers])
+        origins: list[Origin] = []
+        for view, wanted, (_, found) in zip(views, keys, answers, strict=True):
+            records = found if len(found) == len(wanted) else _at_null_keys(wanted, found)
+            steps, statuses, times = view.find(records, at_us)
+            columns += view.columns(steps)
+            origins.append((statuses, times))
+        return origins
+
+    def _at_request_time(
+        self, evaluate: Evaluate, columns: list[list[Value]], request: Rows | None, *, rows: int
+    ) -> list[list[Value]]:
+        """The columns of the request-time features, from keys, view columns and request."""
+        plan = self._plan
+        given = request or ()
+        rows = rows if self._keys else len(given)
+        if plan.request and len(given) != rows:
+            wanted = ", ".join(f"{name} ({dtype})" for name, dtype in plan.request)
+            raise InputError(
+                f"'{plan.features}' reads {wanted} from the request: give one row of it per entity row, "
+                f"found {len(given)} for {rows}."
+            )
+        stored = [(column.name, column.dtype) for view in plan.views for column in view.columns]
+        series = {
+            name: pl.Series(name, values, polars_type(dtype))
+            for (name, dtype), values in zip((*self._keys, *stored), columns, strict=True)
+        }
+        series |= {name: _request_column(name, dtype, given) for name, dtype in plan.request}
+        frame = pl.DataFrame(list(series.values()))
+        computed = evaluate(plan.on_demand, frame)
+        return [computed[name].to_list() for step in plan.on_demand for _, name, _ in step.outputs]
+
+    def _wrong_rows(self, entities: Rows) -> InputError:
+        needed = ", ".join(f"{name} ({dtype})" for name, dtype in self._keys)
+        found = f"a {type(entities).__name__} is no list of rows"
+        for i, entity in enumerate(entities):
+            if not isinstance(entity, Mapping):
+                found = f"row {i} is a {type(entity).__name__}, not a mapping"
+                break
+            missing = [name for name in self._key_names if name not in entity]
+            if missing:
+                found = f"row {i} lacks {', '.join(missing)} and has {', '.join(map(str, entity)) or 'nothing'}"
+                break
+        return InputError(f"'{self._plan.features}' needs the join keys {needed}; {found}.")
+
+    def _too_early(self, at_us: int, metas: Sequence[bytes | None]) -> NotPublishedError:
+        view, since_us = max(
+            ((view.label, view.published_us(meta)) for view, meta in zip(self._views, metas, strict=True)),
+            key=lambda published: published[1],
+        )
+        return NotPublishedError(
+            f"View '{view}' holds online what is in force since {format_instant(since_us)}, so it cannot answer at "
+            f"{format_instant(at_us)}; ask for a later instant, or ask the history with get_historical_features."
+        )
+
+
+def _at_null_keys(keys: Sequence[bytes | None], found: Sequence[bytes | None]) -> list[bytes | None]:
+    """The records found, with None put in where the key is None."""
+    records = iter(found)
+    return [None if key is None else next(records) for key in keys]
+
+
+def _request_column(name: str, dtype: DType, request: Rows) -> pl.Series:
+    try:
+        return pl.Series(name, [row[name] for row in request], polars_type(dtype))
+    except KeyError as error:
+        raise InputError(f"The request lacks column '{name}' ({dtype}); null is allowed, but say so.") from error
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"The request's column '{name}' must be {dtype}: {error}.") from error
+
+
+def _answer_shape(plan: LookupPlan, keys: tuple[tuple[str, DType], ...]) -> tuple[AnswerShape, list[int] | None]:
+    """The shape of the answer, and where its columns lie among keys, view columns and request-time features.
+
+    None when they lie in this very order.
+    """
+    stored = [(column.name, i) for i, view in enumerate(plan.views) for column in view.columns]
+    computed = [(name, None) for step in plan.on_demand for _, name, _ in step.outputs]
+    places = {name: (place, view) for place, (name, view) in enumerate((*stored, *computed), start=len(keys))}
+    order = [*range(len(keys)), *(places[name][0] for name, _ in plan.outputs)]
+    shape = AnswerShape(
+        keys=keys,
+        features=plan.outputs,
+        views=tuple(places[name][1] for name, _ in plan.outputs),
+        names=(*(name for name, _ in keys), *(name for name, _ in plan.outputs)),
+    )
+    return shape, None if order == list(range(len(keys) + len(places))) else order

@@ -1,0 +1,131 @@
+"""Records: what is known online of one key of a view.
+
+A record is its stamp, then MessagePack: the steps in the order of event time, created time, sequence; each
+step is [event time, created time, values...]. Times are microseconds since 1970 (created time may be null; of
+a timeless view both are), values have the wire form of their logical type (`featurestore.dtypes.wire_decoder`
+reads it). The stamp is that of the last step: event time and created time, 8 bytes each, ordered as the times
+are, null lowest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from featurestore.arrow import wire_column
+from featurestore.dtypes import Wire
+from featurestore.errors import InputError
+from featurestore.online.base import STAMP_SIZE
+from featurestore.online.keys import encode_batch
+from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Column
+
+Step = list[Wire]
+FIRST_VALUE = 2  # index of a step's first value, behind event and created time
+
+_LOWEST = -(2**63)
+_pack = msgspec.msgpack.Encoder().encode
+decode_steps = msgspec.msgpack.Decoder(list[list]).decode  # type: ignore[type-arg]  # untyped items decode fastest
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A namespace's metadata: what its records are the current values of.
+
+    The records answer instants at or after `published_us`. `version` is the offline table version they were read
+    from, `watermark_us` the end of what is committed there without a gap (null for a timeless view).
+    """
+
+    published_us: int
+    version: int
+    watermark_us: int | None = None
+
+    def pack(self) -> bytes:
+        """The metadata record."""
+        return _pack(self)
+
+    @staticmethod
+    def unpack(meta: bytes) -> Publication:
+        """The publication in a metadata record."""
+        return _publication(meta)
+
+
+_publication = msgspec.msgpack.Decoder(Publication).decode
+
+
+def stamp(event_us: int | None, created_us: int | None) -> bytes:
+    """The stamp of a step: bytes in the order of (event time, created time), null lowest."""
+    return _ordered(event_us) + _ordered(created_us)
+
+
+def _ordered(micros: int | None) -> bytes:
+    return ((_LOWEST if micros is None else micros) - _LOWEST).to_bytes(8, "big")
+
+
+def pack_record(steps: Sequence[Sequence[Wire]]) -> bytes:
+    """The record of one key; `steps` in order, at least one, each [event time, created time, values...]."""
+    event_us, created_us, *_ = steps[-1]
+    assert isinstance(event_us, int | None)
+    assert isinstance(created_us, int | None)
+    return stamp(event_us, created_us) + _pack(steps)
+
+
+def unpack_record(record: bytes) -> list[Step]:
+    """The steps of a record, in order."""
+    steps: list[Step] = decode_steps(record[STAMP_SIZE:])
+    return steps
+
+
+def pack_records(
+    batches: Iterable[pa.RecordBatch], keys: Sequence[Column], columns: Sequence[Column]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Each key with its record, in the order of the rows; what `CurrentPlan` yields goes in.
+
+    The batches hold `keys`, event time, created time and `columns` in their logical types; rows of one key
+    follow each other, in step order, and may cross batches. Holds one batch at a time. Raises InputError for
+    a null key.
+    """
+    key: bytes | None = None
+    key_stamp = b""
+    steps: list[tuple[Wire, ...]] = []
+    for batch in batches:
+        for next_key, next_stamp, step in _rows(batch, keys, columns):
+            if next_key == key:
+                steps.append(step)
+            else:
+                if key is not None:
+                    yield key, key_stamp + _pack(steps)
+                key, steps = next_key, [step]
+            key_stamp = next_stamp
+    if key is not None:
+        yield key, key_stamp + _pack(steps)
+
+
+def _rows(
+    batch: pa.RecordBatch, keys: Sequence[Column], columns: Sequence[Column]
+) -> Iterable[tuple[bytes, bytes, tuple[Wire, ...]]]:
+    encoded = encode_batch(batch, [(key.name, key.dtype) for key in keys])
+    if None in encoded:
+        names = ", ".join(key.name for key in keys)
+        raise InputError(f"A row to publish has a null in its key ({names}), so no lookup could find it; leave it out.")
+    events, created = (_instants(batch.column(name)) for name in (EVENT_TIMESTAMP, CREATED_TIMESTAMP))
+    values = [wire_column(batch.column(column.name), column.dtype) for column in columns]
+    steps = zip(events.to_pylist(), created.to_pylist(), *values, strict=True)
+    return zip(encoded, _stamps(events, created), steps, strict=True)  # type: ignore[arg-type]  # no None, see above
+
+
+def _instants(column: pa.Array) -> pa.Array:
+    if pa.types.is_null(column.type):
+        return column.cast(pa.int64())
+    return column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+
+
+def _stamps(events: pa.Array, created: pa.Array) -> list[bytes]:
+    both = np.empty((len(events), 2), dtype=">u8")
+    for i, instants in enumerate((events, created)):
+        both[:, i] = instants.fill_null(_LOWEST).to_numpy(zero_copy_only=False).view(np.uint64) ^ np.uint64(2**63)
+    stamps: list[bytes] = np.frombuffer(both.tobytes(), dtype=f"V{STAMP_SIZE}").tolist()
+    return stamps
