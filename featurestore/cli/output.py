@@ -71,6 +71,23 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     console().print(table)
 
 
+def print_records(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows one below the other, a line for each column: for what is wider than the terminal."""
+    from rich.text import Text
+
+    out = console()
+    width = max(len(column) for column in columns)
+    for number, row in enumerate(rows, start=1):
+        out.print(Text(f"row {number}", style="dim"))
+        for column, value in zip(columns, row, strict=True):
+            out.print(Text.assemble((f"  {column:<{width}}  ", "bold"), _cell(value)))
+
+
+def _natural_width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
+    widths = [max([len(column), *(len(_cell(row[i])) for row in rows)]) for i, column in enumerate(columns)]
+    return sum(widths) + 3 * len(widths)
+
+
 def print_frame(frame: pl.DataFrame, limit: int, as_json: bool) -> None:
     """The first `limit` rows of a frame as a table, or all rows as JSON."""
     from featurestore.dtypes import to_json
@@ -78,7 +95,11 @@ def print_frame(frame: pl.DataFrame, limit: int, as_json: bool) -> None:
     if as_json:
         print_json([{name: to_json(value) for name, value in row.items()} for row in frame.iter_rows(named=True)])
         return
-    print_table(frame.columns, frame.head(limit).iter_rows())
+    rows = list(frame.head(limit).iter_rows())
+    if _natural_width(frame.columns, rows) > console().width:
+        print_records(frame.columns, rows)
+    else:
+        print_table(frame.columns, rows)
     if frame.height > limit:
         console().print(f"{frame.height:,} rows; the first {limit} are shown.", style="dim")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ class OnDemandFeatureView:
 
     name: str
     _: KW_ONLY
-    inputs: tuple[RequestSource | FeatureView | ViewProjection, ...]
+    inputs: Sequence[RequestSource | FeatureView | ViewProjection]
     features: Mapping[str, pl.Expr | DType]
     function: Callable[[Any], Any] | None = None
     description: str = ""

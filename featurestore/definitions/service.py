@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from featurestore.definitions.faults import Faults, Location
@@ -19,7 +19,7 @@ class FeatureService:
 
     name: str
     _: KW_ONLY
-    features: tuple[FeatureView | Member, ...]
+    features: Sequence[FeatureView | Member]
     description: str = ""
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 
@@ -96,7 +96,7 @@ class SqlSource(_TimedSource):
 
     _: KW_ONLY
     sql: str
-    inputs: tuple[TableSource, ...]
+    inputs: Sequence[TableSource]
 
     def __post_init__(self) -> None:
         inputs = tuple(self.inputs) if isinstance(self.inputs, list | tuple) else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import timedelta
 from typing import Literal, TypeVar
@@ -30,9 +30,9 @@ class FeatureView:
 
     name: str
     _: KW_ONLY
-    entities: tuple[Entity, ...]
+    entities: Sequence[Entity]
     source: TableSource
-    features: tuple[Feature | Aggregation, ...]
+    features: Sequence[Feature | Aggregation]
     ttl: timedelta | None = None
     delay: timedelta | None = None
     every: timedelta | None = None
