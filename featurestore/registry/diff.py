@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -73,7 +73,8 @@ def diff(base: int, applied: Catalog, declared: Catalog) -> CatalogDiff:
 def _with_stored_columns(applied: ViewRecord | None, view: ViewRecord) -> ViewRecord:
     """Give every feature its column in the offline table: that of the feature it was, or else a new one."""
     known = {feature.name: feature for feature in applied.features} if applied else {}
-    earlier = {f.name: known.get(f.name) or known.get(f.was or "") for f in view.features}
+    renamed = {f.was for f in view.features if f.was in known and f.name not in known}
+    earlier = {f.name: known.get(f.name if f.name not in renamed else "") or _was(f, known) for f in view.features}
     taken = {previous.stored for previous in earlier.values() if previous}
     features = []
     for feature in view.features:
@@ -88,6 +89,10 @@ def _with_stored_columns(applied: ViewRecord | None, view: ViewRecord) -> ViewRe
             msgspec.structs.replace(feature, column=column or feature.name, expression=expression, stored=stored)
         )
     return msgspec.structs.replace(view, features=tuple(features))
+
+
+def _was(feature: FeatureRecord, known: Mapping[str, FeatureRecord]) -> FeatureRecord | None:
+    return None if feature.was is None else known.get(feature.was)
 
 
 def _free_name(name: str, taken: set[str]) -> str:
