@@ -1,0 +1,157 @@
+"""Definition files and configuration: loaded together, all faults at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from featurestore.errors import ConfigurationError, DefinitionError
+from featurestore.project.cataloging import declared_catalog
+from featurestore.project.configuration import find_root, load_configuration
+from featurestore.project.loading import load_declarations
+
+HEAD = """\
+from datetime import timedelta
+from featurestore import *
+"""
+CUSTOMER = """\
+customer = Entity("customer", join_keys={"customer": String})
+purchases = ParquetSource("purchases", path="p.parquet", event_timestamp="at")
+"""
+VIEW = 'last = FeatureView("last", entities=[customer], source=purchases, features=[Feature("amount", Float64)])\n'
+
+
+def write(root: Path, **files: str) -> Path:
+    (root / "feature_defs").mkdir(exist_ok=True)
+    for name, text in files.items():
+        (root / "feature_defs" / f"{name}.py").write_text(text)
+    return root
+
+
+def faults(root: Path) -> list[str]:
+    with pytest.raises(DefinitionError) as caught:
+        declared_catalog(load_declarations(root, "feature_defs"), root)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_files_may_import_each_other_and_each_object_counts_once(tmp_path: Path) -> None:
+    write(tmp_path, a=HEAD + CUSTOMER, b=HEAD + "from feature_defs.a import customer, purchases\n" + VIEW)
+    catalog = declared_catalog(load_declarations(tmp_path, "feature_defs"), tmp_path)
+    assert (list(catalog.entities), list(catalog.sources), list(catalog.views)) == (
+        ["customer"],
+        ["purchases"],
+        ["last"],
+    )
+
+
+def test_what_a_view_refers_to_is_declared_with_it(tmp_path: Path) -> None:
+    inside = 'FeatureView("last", entities=[Entity("c", join_keys={"c": Int64})], features=[Feature("a", Int64)],\n'
+    inside += '    source=CsvSource("s", path="s.csv", event_timestamp="t"))\n'
+    write(tmp_path, a=HEAD + "view = " + inside)
+    catalog = declared_catalog(load_declarations(tmp_path, "feature_defs"), tmp_path)
+    assert (list(catalog.entities), list(catalog.sources)) == (["c"], ["s"])
+
+
+def test_faults_of_all_files_are_reported_at_once_with_file_and_line(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a=HEAD + 'bad = Entity("a b", join_keys={"a": String})\nworse = Entity("x", join_keys={"a": Float64})\n',
+        b=HEAD + "def broken(:\n",
+        c=HEAD + "missing_name\n",
+        d=HEAD + "from feature_defs.a import nothing\n",
+    )
+    found = faults(tmp_path)
+    assert [fault.split(": ")[0] for fault in found] == [
+        "feature_defs/a.py:3",
+        "feature_defs/a.py:4",
+        "feature_defs/b.py:3",
+        "feature_defs/c.py:3",
+        "feature_defs/d.py:3",
+    ]
+    assert "invalid syntax" in found[2]
+    assert "name 'missing_name' is not defined" in found[3]
+    assert "cannot import name 'nothing'" in found[4]
+
+
+def test_two_views_of_one_name_are_refused_with_both_places(tmp_path: Path) -> None:
+    other = VIEW.replace("amount", "items")
+    write(tmp_path, a=HEAD + CUSTOMER + VIEW, b=HEAD + "from feature_defs.a import customer, purchases\n" + other)
+    assert faults(tmp_path) == ["feature_defs/b.py:4: 'last' is declared at feature_defs/a.py:5 too; rename one."]
+
+
+def test_a_view_and_an_on_demand_view_may_not_share_a_name(tmp_path: Path) -> None:
+    twin = "import polars as pl\n"
+    twin += (
+        'twin = OnDemandFeatureView("last", inputs=[RequestSource("r", {"x": Int64})], features={"y": pl.col("x")})\n'
+    )
+    write(tmp_path, a=HEAD + CUSTOMER + VIEW + twin)
+    assert "is declared at feature_defs/a.py:5 too" in faults(tmp_path)[0]
+
+
+def test_sql_that_cannot_be_used_is_a_fault_of_its_declaration(tmp_path: Path) -> None:
+    random_rows = 'rows = SqlSource("rows", sql="SELECT *, random() AS r FROM purchases", inputs=[purchases], '
+    write(tmp_path, a=HEAD + CUSTOMER + random_rows + 'event_timestamp="at")\n')
+    [fault] = faults(tmp_path)
+    assert fault.startswith("feature_defs/a.py:5: source 'rows': ")
+    assert "random" in fault
+
+
+def test_a_reload_forgets_what_was_loaded_before(tmp_path: Path) -> None:
+    write(tmp_path, a=HEAD + CUSTOMER + VIEW)
+    load_declarations(tmp_path, "feature_defs")
+    write(tmp_path, a=HEAD + CUSTOMER)
+    names = [declaration.name for declaration in load_declarations(tmp_path, "feature_defs")]
+    assert names == ["customer", "purchases"]
+
+
+def test_a_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "feature_defs" / "a.py").write_bytes(b"\xff\xfe\x00bad")
+    assert faults(tmp_path)[0].startswith("feature_defs/a.py")
+
+
+def test_a_folder_without_definitions_is_said_plainly(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="does not exist; create it"):
+        load_declarations(tmp_path, "feature_defs")
+    write(tmp_path)
+    with pytest.raises(ConfigurationError, match="holds no Python file"):
+        load_declarations(tmp_path, "feature_defs")
+
+
+def configured(root: Path, text: str) -> Path:
+    (root / "featurestore.toml").write_text(text)
+    return root
+
+
+def test_the_root_is_found_from_a_folder_below_it(tmp_path: Path) -> None:
+    configured(tmp_path, 'project = "shop"')
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert find_root(tmp_path / "a" / "b") == tmp_path
+    with pytest.raises(ConfigurationError, match="featurestore init"):
+        find_root(Path("/"))
+
+
+def test_every_key_is_overridden_by_the_environment(tmp_path: Path) -> None:
+    configured(tmp_path, 'project = "shop"\n[online]\nurl = "lmdb://a"\n')
+    environment = {"FEATURESTORE_ONLINE__URL": "memory://", "FEATURESTORE_OFFLINE__THREADS": "3", "HOME": "x"}
+    configuration = load_configuration(tmp_path, environment)
+    assert (configuration.online.url, configuration.offline.threads) == ("memory://", 3)
+    assert load_configuration(tmp_path, {"FEATURESTORE_PROJECT": "other"}).project == "other"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("project = ", "is no TOML"),
+        ("", "'project' is missing"),
+        ('project = "a b"', "project: .*found 'a b'"),
+        ('project = "a"\n[onlin]\nurl = "x"', "there is no setting 'onlin'"),
+        ('project = "a"\n[online]\nulr = "x"', "no setting 'online.ulr'. Settings: online.url"),
+        ('project = "a"\n[offline]\nengine = "spark"', "offline.engine: .*found 'spark'"),
+        ('project = "a"\n[offline]\nmemory_limit = "lots"', "such as 4GB, found 'lots'"),
+    ],
+)
+def test_a_wrong_configuration_names_the_key_and_the_remedy(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load_configuration(configured(tmp_path, text), {})
