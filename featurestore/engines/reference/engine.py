@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from featurestore.arrow import logical_type
 from featurestore.engines.base import STATUS_SUFFIX, Spine
-from featurestore.engines.reference.spine import micros, python_values, read_spine, spine_instants, spine_keys
-from featurestore.engines.reference.tables import canonical_table, column_types, read_scan, run_sql, run_sql_on
+from featurestore.engines.reference.spine import python_values, read_spine, spine_instants, spine_keys
+from featurestore.engines.reference.tables import canonical_table, column_types, read_scan, run_expression, run_sql
+from featurestore.engines.reference.values import micros
 from featurestore.errors import InputError
 from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
@@ -175,10 +176,9 @@ def _current_of_key(rows: list[_Row], key: tuple[object, ...], plan: CurrentPlan
 
 def _expression_type(source: pa.Table, expression: str) -> Column | str:
     try:
-        found = run_sql_on(f"SELECT ({expression}\n) FROM source", {"source": source}, "Expression", InputError)
+        found_type = run_expression(source, expression, "Expression", InputError).type
     except InputError as error:
         return str(error)
-    found_type = found.column(0).type
     dtype = logical_type(found_type)
     return Column(expression, dtype) if dtype else f"'{expression}' gives {found_type}, which is no feature type."
 

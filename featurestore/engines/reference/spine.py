@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 from featurestore.arrow import arrow_type
 from featurestore.dtypes import DType
 from featurestore.engines.base import FileSpine, FrameSpine, QuerySpine, Spine
-from featurestore.engines.reference.tables import INSTANT, decoded, instants, run_sql
+from featurestore.engines.reference.tables import run_sql
+from featurestore.engines.reference.values import INSTANT, decoded, instants, micros
 from featurestore.errors import InputError, closest_first
 from featurestore.plan.historical import PointInTimeJoin
 
@@ -47,12 +48,6 @@ def spine_keys(spine: pa.Table, join: PointInTimeJoin) -> list[tuple[object, ...
 def python_values(column: pa.ChunkedArray) -> list[object]:
     """The values as Python objects that compare as the values do; instants are microseconds."""
     values: list[object] = list(micros(column)) if column.type == INSTANT else column.to_pylist()
-    return values
-
-
-def micros(column: pa.ChunkedArray) -> list[int | None]:
-    """Instants as microseconds since 1970."""
-    values: list[int | None] = column.cast(pa.int64()).to_pylist()
     return values
 
 

@@ -8,7 +8,6 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet as pq
@@ -16,7 +15,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from featurestore.arrow import arrow_type
-from featurestore.errors import FeatureStoreError, SourceError, closest_first
+from featurestore.dtypes import String
+from featurestore.engines.reference.values import INSTANT, converted, instants
+from featurestore.errors import FeatureStoreError, InputError, SourceError, closest_first
 from featurestore.plan.nodes import (
     Computed,
     CsvScan,
@@ -25,16 +26,19 @@ from featurestore.plan.nodes import (
     ParquetScan,
     Rows,
     Scan,
+    SourceRows,
     SqlScan,
     StoredRows,
 )
+from featurestore.sql import check_expression, check_query
 from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
 
-INSTANT = pa.timestamp("us", tz="UTC")
 
+def read_scan(scan: Scan, as_text: str | None = None) -> pa.Table:
+    """All rows of a scan, in its order; a SQL result is ordered by all its columns, nulls lowest.
 
-def read_scan(scan: Scan) -> pa.Table:
-    """All rows of a scan, in its order; a SQL result is ordered by all its columns, nulls lowest."""
+    Types of CSV columns are guessed, but for `as_text`.
+    """
     where = f"Source '{scan.name}'"
     match scan:
         case FrameScan():
@@ -44,9 +48,14 @@ def read_scan(scan: Scan) -> pa.Table:
             return _concatenated(where, files, lambda file: _read_parquet(file, scan.hive_partitions))
         case CsvScan():
             parse = pa.csv.ParseOptions(delimiter=scan.delimiter)
-            nulls = pa.csv.ConvertOptions(strings_can_be_null=True, null_values=[""], quoted_strings_can_be_null=False)
+            convert = pa.csv.ConvertOptions(
+                column_types={as_text: pa.string()} if as_text else {},
+                strings_can_be_null=True,
+                null_values=[""],
+                quoted_strings_can_be_null=False,
+            )
             files = _files(where, scan.path, ".csv")
-            return _concatenated(where, files, lambda file: pa.csv.read_csv(file, None, parse, nulls))
+            return _concatenated(where, files, lambda file: pa.csv.read_csv(file, None, parse, convert))
         case DeltaScan():
             try:
                 files = sorted(DeltaTable(scan.path, version=scan.version).file_uris())
@@ -54,8 +63,16 @@ def read_scan(scan: Scan) -> pa.Table:
                 raise SourceError(f"{where}: no Delta table can be read at {scan.path}: {error}") from error
             return _concatenated(where, files, lambda file: _read_parquet(file, hive_partitions=True))
         case SqlScan():
+            _check_query(scan, where)
             query = f"SELECT * FROM ({scan.sql.strip().rstrip(';')}\n) ORDER BY ALL NULLS FIRST"
             return run_sql(query, scan.inputs, where, SourceError)
+
+
+def _check_query(scan: SqlScan, where: str) -> None:
+    try:
+        check_query(scan.sql, [source.name for source in scan.inputs])
+    except InputError as error:
+        raise SourceError(f"{where}: {error}") from error
 
 
 def run_sql(sql: str, scans: tuple[Scan, ...], where: str, wrong: type[FeatureStoreError]) -> pa.Table:
@@ -79,6 +96,15 @@ def run_sql_on(sql: str, tables: dict[str, pa.Table], where: str, wrong: type[Fe
             raise wrong(f"{where}: the SQL {sql!r} fails: {error}") from error
 
 
+def run_expression(table: pa.Table, expression: str, where: str, wrong: type[FeatureStoreError]) -> pa.ChunkedArray:
+    """The value of an expression for each row; raises `wrong` when it fails or may not stand in a declaration."""
+    try:
+        check_expression(expression)
+    except InputError as error:
+        raise wrong(f"{where}: {error}") from error
+    return run_sql_on(f"SELECT ({expression}\n) FROM source", {"source": table}, where, wrong).column(0)
+
+
 def column_types(table: pa.Table) -> tuple[tuple[str, str], ...]:
     """Names and DuckDB-spelled types of a table's columns."""
     with duckdb.connect() as connection:
@@ -94,31 +120,14 @@ def canonical_table(rows: Rows) -> pa.Table:
     if isinstance(rows, StoredRows):
         return _stored_table(rows)
     source, where = read_scan(rows.scan), f"FeatureView '{rows.view}', source '{rows.scan.name}'"
-    columns = {key.name: _computed(source, key, where) for key in rows.keys}
+    columns = {key.name: _computed(rows, source, key, where) for key in rows.keys}
     for name, time in ((EVENT_TIMESTAMP, rows.event_timestamp), (CREATED_TIMESTAMP, rows.created_timestamp)):
         missing = pa.nulls(source.num_rows, INSTANT)
         columns[name] = instants(_column(source, time, where), f"{where}: column '{time}'") if time else missing
     columns[SEQUENCE] = pa.array(range(source.num_rows), pa.int64())
-    columns |= {column.name: _computed(source, column, where) for column in rows.columns}
+    columns |= {column.name: _computed(rows, source, column, where) for column in rows.columns}
     columns |= {name: _column(source, name, where) for name in rows.extra}
     return pa.table(columns)
-
-
-def instants(column: pa.ChunkedArray, where: str, wrong: type[FeatureStoreError] = SourceError) -> pa.ChunkedArray:
-    """A column of instants in microseconds; raises `wrong` for other types, no time zone, and finer than that."""
-    if not pa.types.is_timestamp(column.type):
-        raise wrong(f"{where} must hold timestamps, found {column.type}.")
-    if column.type.tz is None:
-        raise wrong(f"{where} holds timestamps without a time zone; say which instants they are by giving them one.")
-    try:
-        return column.cast(INSTANT)
-    except pa.ArrowInvalid as error:
-        raise wrong(f"{where} holds instants that are no microseconds; round them first: {error}") from error
-
-
-def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column without dictionary encoding."""
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def _stored_table(rows: StoredRows) -> pa.Table:
@@ -130,31 +139,16 @@ def _stored_table(rows: StoredRows) -> pa.Table:
     return pa.concat_tables([schema.empty_table(), *(file.select(schema.names).cast(schema) for file in files)])
 
 
-def _computed(source: pa.Table, computed: Computed, where: str) -> pa.ChunkedArray:
-    target = arrow_type(computed.dtype)
-    if computed.expression is None:
-        what = f"{where}: column '{computed.column}'"
-        column = _column(source, computed.column, where)
-    else:
+def _computed(rows: SourceRows, source: pa.Table, computed: Computed, where: str) -> pa.ChunkedArray:
+    if computed.expression is not None:
         what = f"{where}: '{computed.name}'"
-        query = f"SELECT ({computed.expression}\n) FROM source"
-        column = run_sql_on(query, {"source": source}, what, SourceError).column(0)
-    if target == INSTANT and not pa.types.is_null(column.type):
-        return instants(column, what)
-    try:
-        return _cast(decoded(column), target)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SourceError(f"{what} holds {column.type} that is no {computed.dtype}: {error}") from error
-
-
-def _cast(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
-    """The values in another type; raises ArrowInvalid when one would be lost, or is a null inside a vector."""
-    if pa.types.is_decimal(target) and pa.types.is_integer(column.type):
-        column = column.cast(pa.decimal128(20, 0))  # Arrow would ask for room for every integer, not for those here
-    cast = column.cast(target)
-    if pa.types.is_fixed_size_list(target) and pc.list_flatten(cast).null_count:
-        raise pa.ArrowInvalid("a vector holds a null")
-    return cast
+        values = run_expression(source, computed.expression, what, SourceError)
+        return converted(values, computed.dtype, what)
+    text_only = isinstance(rows.scan, CsvScan) or (isinstance(rows.scan, ParquetScan) and rows.scan.hive_partitions)
+    if isinstance(rows.scan, CsvScan) and computed.dtype == String:
+        source = read_scan(rows.scan, as_text=computed.column)
+    column = _column(source, computed.column, where)
+    return converted(column, computed.dtype, f"{where}: column '{computed.column}'", text_only)
 
 
 def _column(source: pa.Table, name: str, where: str) -> pa.ChunkedArray:
@@ -165,14 +159,22 @@ def _column(source: pa.Table, name: str, where: str) -> pa.ChunkedArray:
 
 
 def _files(where: str, path: str, suffix: str) -> list[str]:
-    """The files at a path: itself, all of that suffix below a directory, or those that a glob matches."""
+    """The file at a path, or all of that suffix below a directory that are not hidden, or those a glob matches."""
     place = Path(path)
-    pattern = str(place.relative_to(place.anchor))
-    found = place.rglob(f"*{suffix}") if place.is_dir() else Path(place.anchor).glob(pattern)
+    if place.is_dir():
+        found = [file for file in place.rglob(f"*{suffix}") if not _hidden(file.relative_to(place))]
+    elif place.exists():
+        found = [place]
+    else:
+        found = list(Path(place.anchor).glob(str(place.relative_to(place.anchor))))
     files = sorted(str(file) for file in found if file.is_file())
     if not files:
         raise SourceError(f"{where}: there is no {suffix} file at {path}.")
     return files
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.parts)
 
 
 def _concatenated(where: str, files: Iterable[str], read: Callable[[str], pa.Table]) -> pa.Table:

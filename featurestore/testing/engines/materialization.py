@@ -213,7 +213,9 @@ class CurrentRules(EngineSuite):
         view = corrected_table(("a", 10, None, 1), ("a", 20, 99, 2))
         assert self._current(engine, tmp_path, view, at=10, visibility="created") == [("a", 10, 1), ("a", 20, 2)]
 
-    def test_with_visibility_created_the_delay_holds_as_well(self, engine: OfflineEngine, tmp_path: Path) -> None:
+    def test_a_step_is_pending_until_delay_and_created_time_are_over(
+        self, engine: OfflineEngine, tmp_path: Path
+    ) -> None:
         view = corrected_table(("a", 10, 10, 1), ("a", 20, 22, 2))
         rules = {"visibility": "created", "delay_us": 5}
         assert self._current(engine, tmp_path, view, at=24, **rules) == [("a", 10, 1), ("a", 20, 2)]

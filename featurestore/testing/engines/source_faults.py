@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal as PyDecimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +13,21 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from featurestore.dtypes import Bool, Date, Decimal, DType, Float64, Int8, Int64, String, Timestamp, UInt8, Vector
+from featurestore.dtypes import (
+    Bool,
+    Date,
+    Decimal,
+    DType,
+    Float32,
+    Float64,
+    Int8,
+    Int64,
+    List,
+    String,
+    Timestamp,
+    UInt8,
+    Vector,
+)
 from featurestore.engines.base import OfflineEngine
 from featurestore.errors import SourceError
 from featurestore.plan.materialization import ExtractPlan
@@ -19,6 +35,7 @@ from featurestore.plan.nodes import Computed, CsvScan, DeltaScan, ParquetScan, S
 from featurestore.testing.engines.sources import rows_of, write_parquet
 from featurestore.testing.engines.suite import EngineSuite, ask, read
 from featurestore.testing.engines.tables import (
+    array,
     corrected_table,
     frame_scan,
     instants,
@@ -28,8 +45,16 @@ from featurestore.testing.engines.tables import (
 )
 
 _UNFIT: tuple[tuple[pa.Array, DType], ...] = (
-    (pa.array(["seven"]), Int64),
-    (pa.array([""]), Int64),
+    (pa.array(["7"]), Int64),
+    (pa.array(["7"]), Float64),
+    (pa.array(["2024-02-29"]), Date),
+    (pa.array(["true"]), Bool),
+    (pa.array(["1970-01-01T00:00:00Z"]), Timestamp),
+    (pa.array([7]), String),
+    (pa.array([b"7"]), String),
+    (pa.array([1]), Bool),
+    (pa.array([True]), Int64),
+    (array([date(1970, 1, 1)], Date), Timestamp),
     (pa.array([300]), Int8),
     (pa.array([-1]), UInt8),
     (pa.array([2**63], pa.uint64()), Int64),
@@ -37,9 +62,12 @@ _UNFIT: tuple[tuple[pa.Array, DType], ...] = (
     (pa.array([float("nan")]), Int64),
     (pa.array([float("inf")]), Int64),
     (pa.array([12345]), Decimal(4, 0)),
-    (pa.array(["2023-02-29"]), Date),
-    (pa.array(["soon"]), Float64),
-    (pa.array(["perhaps"]), Bool),
+    (pa.array([PyDecimal("1.25")]), Decimal(4, 1)),
+    (pa.array([PyDecimal("1.5")]), Int64),
+    (pa.array([2**53 + 1]), Float64),
+    (pa.array([2**24 + 1]), Float32),
+    (pa.array([1e39]), Float32),
+    (pa.array([[1.5]]), List(Int64)),
     (pa.array([{"a": 1}]), Int64),
     (pa.array([[1.0, 2.0]]), Vector(Float64, 3)),
     (pa.array([[1.0, None, 2.0]]), Vector(Float64, 3)),
@@ -103,7 +131,7 @@ class SourceFaultRules(EngineSuite):
         with pytest.raises(SourceError, match="'rows'"):
             _extract(engine, rows)
         with pytest.raises(SourceError, match="'rows'"):
-            ask(engine, rows, [("a", 10)])
+            ask(engine, rows, [("key 7", 10)])
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_a_directory_without_rights_is_named(self, engine: OfflineEngine, tmp_path: Path) -> None:
@@ -118,7 +146,9 @@ class SourceFaultRules(EngineSuite):
         write_deltalake(str(tmp_path), pa.table(source_columns(view_table(("a", 10, 1)))))
         self._refuses(engine, DeltaScan("rows", str(tmp_path), version=9), "'rows'")
 
-    @pytest.mark.parametrize("sql", ["SELECT * FROM nowhere", "SELEKT 1", "SELECT nothing FROM scores"])
+    @pytest.mark.parametrize(
+        "sql", ["SELECT * FROM nowhere", "SELEKT 1", "SELECT nothing FROM scores", "SELECT * FROM scores LIMIT 1"]
+    )
     def test_a_query_that_fails_is_named(self, engine: OfflineEngine, sql: str) -> None:
         scores = frame_scan(source_columns(view_table(("a", 10, 1))), "scores")
         self._refuses(engine, SqlScan("rows", sql, (scores,)), "'rows'")
@@ -191,7 +221,20 @@ class SourceFaultRules(EngineSuite):
         with pytest.raises(SourceError, match=r"'happened'.*without a time zone; "):
             _extract(engine, rows_of(ParquetScan("rows", str(tmp_path / "rows.parquet"))))
 
-    @pytest.mark.parametrize("expression", ["CAST(k AS BIGINT)", "nothing + 1", "x +", "'text'", "x / 2"])
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            "CAST(k AS BIGINT)",
+            "nothing + 1",
+            "x +",
+            "'text'",
+            "x / 2",
+            "k",
+            "sum(x)",
+            "row_number() OVER ()",
+            "epoch_us(now())",
+        ],
+    )
     def test_an_expression_that_fails_or_does_not_fit_is_refused(self, engine: OfflineEngine, expression: str) -> None:
         rows = source_rows(view_table(("a", 10, 1)))
         rows = replace(rows, columns=(Computed("x", Int64, "x", expression),))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal as PyDecimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from featurestore.dtypes import Bool, Float64, Int64, String
+from featurestore.dtypes import Bool, Date, Decimal, Float64, Int64, String
 from featurestore.engines.base import OfflineEngine
 from featurestore.plan.materialization import ExtractPlan
 from featurestore.plan.nodes import Computed, CsvScan, DeltaScan, FrameScan, ParquetScan, Scan, SourceRows, SqlScan
@@ -65,6 +67,27 @@ class FileRules(EngineSuite):
         assert told(engine, rows_of(ParquetScan("rows", str(tmp_path / "o*.parquet")))) == [("a", 10, 1), ("a", 30, 3)]
         assert len(told(engine, rows_of(ParquetScan("rows", str(tmp_path / "**" / "*.parquet"))))) == 3
 
+    def test_hidden_files_and_folders_below_a_directory_are_left_out(
+        self, engine: OfflineEngine, tmp_path: Path
+    ) -> None:
+        for place in ("1.parquet", ".2.parquet", "_3.parquet", ".tmp/4.parquet", "_tmp/5.parquet"):
+            write_parquet(tmp_path / place, ("a", 10, 1))
+        assert told(engine, rows_of(ParquetScan("rows", str(tmp_path)))) == [("a", 10, 1)]
+
+    def test_signs_of_a_glob_in_the_name_of_a_file_are_its_name(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        write_parquet(tmp_path / "rows[1].parquet", ("a", 10, 1))
+        write_parquet(tmp_path / "rows1.parquet", ("a", 10, 2))
+        for path, expected in ((tmp_path / "rows[1].parquet", [1]), (tmp_path, [2, 1])):
+            assert [x for _, _, x in told(engine, rows_of(ParquetScan("rows", str(path))))] == expected
+
+    def test_a_column_that_only_some_files_have_is_null_in_the_others(
+        self, engine: OfflineEngine, tmp_path: Path
+    ) -> None:
+        write_parquet(tmp_path / "2.parquet", ("a", 20, 2))
+        old = pa.table(source_columns(view_table(("a", 10, 1)))).drop_columns(["x"])
+        pq.write_table(old, tmp_path / "1.parquet")
+        assert told(engine, rows_of(ParquetScan("rows", str(tmp_path)))) == [("a", 10, None), ("a", 20, 2)]
+
     def test_parquet_rows_without_any_row_are_an_empty_source(self, engine: OfflineEngine, tmp_path: Path) -> None:
         write_parquet(tmp_path / "rows.parquet")
         assert told(engine, rows_of(ParquetScan("rows", str(tmp_path)))) == []
@@ -99,6 +122,22 @@ class FileRules(EngineSuite):
         (tmp_path / "rows.csv").write_text(text)
         rows = rows_of(CsvScan("rows", str(tmp_path / "rows.csv")))
         assert told(engine, rows) == [("a", 1_000_000, 1), ("b,c", 0, None)]
+
+    def test_text_in_csv_and_folder_names_keeps_its_digits(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        (tmp_path / "rows.csv").write_text('k,happened,x\n007,1970-01-01T00:00:00Z,1.50\n"",1970-01-01T00:00:00Z,\n')
+        view = view_table(dtype=String)
+        assert told(engine, source_rows(view, CsvScan("rows", str(tmp_path)))) == [("", 0, None), ("007", 0, "1.50")]
+        write_parquet(tmp_path / "month=01" / "1.parquet", ("a", 10, 1))
+        rows = source_rows(view, ParquetScan("rows", str(tmp_path), hive_partitions=True))
+        month = replace(rows, columns=(Computed("x", String, "month"),))
+        assert told(engine, month) == [("a", 10, "01")]
+
+    def test_text_in_csv_is_read_as_the_declared_type(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        (tmp_path / "rows.csv").write_text("k,happened,x,y\n7,1970-01-01T00:00:00Z,2024-02-29,1.5\n")
+        rows = source_rows(view_table(dtype=Date, key=Int64), CsvScan("rows", str(tmp_path)))
+        assert told(engine, rows) == [(7, 0, date(2024, 2, 29))]
+        price = replace(rows, columns=(Computed("x", Decimal(5, 2), "y"),))
+        assert told(engine, price) == [(7, 0, PyDecimal("1.50"))]
 
     def test_a_csv_directory_with_another_delimiter_is_read(self, engine: OfflineEngine, tmp_path: Path) -> None:
         for name in ("2", "1"):

@@ -139,7 +139,7 @@ class SqlRules(EngineSuite):
     @pytest.mark.parametrize(
         "sql", ["SELEKT 1", "SELECT nothing FROM scores", "SELECT * FROM unknown", "", "-- nothing"]
     )
-    def test_a_wrong_query_is_refused(self, engine: OfflineEngine, sql: str) -> None:
+    def test_a_wrong_query_is_the_callers_fault(self, engine: OfflineEngine, sql: str) -> None:
         with pytest.raises(InputError):
             read(engine.query(sql, (_scores(1),)))
 
