@@ -20,6 +20,7 @@ from featurestore.plan.nodes import Column, Computed, CsvScan, Rows, SourceRows,
 from featurestore.sql import check_expression
 from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
 
+_FIRST = -(2**63)
 _COPIES = count()  # temporary tables need names that differ
 
 
@@ -71,6 +72,10 @@ class ViewRows:
     def before(self, micros: int) -> str:
         """SQL: whether the event time lies before an instant."""
         return f"{self.raw_event} < make_timestamptz(CAST({micros} AS BIGINT))"
+
+    def until(self, micros: int) -> str:
+        """SQL: whether the event time is the instant or lies before it."""
+        return f"{self.raw_event} <= make_timestamptz(CAST({max(micros, _FIRST)} AS BIGINT))"
 
     def since(self, micros: int) -> str:
         """SQL: whether the event time is the instant or lies after it."""
