@@ -16,6 +16,7 @@ import polars as pl
 from featurestore.arrow import polars_type
 from featurestore.dtypes import DType, Value
 from featurestore.errors import ConfigurationError, InputError, NotPublishedError, OnlineStoreError
+from featurestore.online._request import request_column
 from featurestore.online._view import ALWAYS_US, CompiledView
 from featurestore.online.base import OnlineStore
 from featurestore.online.result import AnswerShape, OnlineFeatures, Origin
@@ -113,7 +114,7 @@ class Lookup:
             name: pl.Series(name, values, polars_type(dtype))
             for (name, dtype), values in zip((*self._keys, *stored), columns, strict=True)
         }
-        series |= {name: _request_column(name, dtype, given) for name, dtype in plan.request}
+        series |= {name: request_column(name, dtype, given) for name, dtype in plan.request}
         frame = pl.DataFrame(list(series.values()))
         computed = evaluate(plan.on_demand, frame)
         return [computed[name].to_list() for step in plan.on_demand for _, name, _ in step.outputs]
@@ -146,15 +147,6 @@ def _at_null_keys(keys: Sequence[bytes | None], found: Sequence[bytes | None]) -
     """The records found, with None put in where the key is None."""
     records = iter(found)
     return [None if key is None else next(records) for key in keys]
-
-
-def _request_column(name: str, dtype: DType, request: Rows) -> pl.Series:
-    try:
-        return pl.Series(name, [row[name] for row in request], polars_type(dtype))
-    except KeyError as error:
-        raise InputError(f"The request lacks column '{name}' ({dtype}); null is allowed, but say so.") from error
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"The request's column '{name}' must be {dtype}: {error}.") from error
 
 
 def _answer_shape(plan: LookupPlan, keys: tuple[tuple[str, DType], ...]) -> tuple[AnswerShape, list[int] | None]:
