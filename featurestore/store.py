@@ -65,13 +65,13 @@ class FeatureStore:
     def plan(self) -> CatalogDiff:
         """What `apply` would change, and whom it touches; raises DefinitionError with every fault of every file."""
         from featurestore.project.cataloging import declared_catalog
-        from featurestore.project.inspection import inspect_sources
+        from featurestore.project.inspection import inspect_catalog
         from featurestore.project.loading import load_declarations
 
         declared = declared_catalog(load_declarations(self.root, self.configuration.definitions), self.root)
         revision, applied = self.registry.catalog()
         planned = diff(revision, applied, declared)
-        inspect_sources(planned.target, self.engine, str(self.root))
+        inspect_catalog(planned.target, self.engine, str(self.root))
         return planned
 
     def apply(self, plan: CatalogDiff | None = None) -> CatalogDiff:

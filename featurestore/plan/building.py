@@ -111,6 +111,20 @@ def build_lookup_plan(selection: Selection, catalog: Catalog, project: str) -> L
     )
 
 
+def on_demand_step(record: OnDemandRecord, catalog: Catalog) -> on_demand.OnDemandStep:
+    """The step of an on-demand view by itself, on a frame whose columns have the inputs' plain names."""
+    inputs: list[tuple[str, str, DType]] = []
+    for part in record.inputs:
+        match part:
+            case Requested(columns=columns):
+                inputs += [(name, name, parse(text)) for name, text in columns]
+            case Projected(view=view, features=features):
+                types = [parse(catalog.views[view].output(feature).dtype) for feature in features]
+                inputs += [(feature, feature, dtype) for feature, dtype in zip(features, types, strict=True)]
+    outputs = tuple((name, name, parse(text)) for name, text in record.features)
+    return on_demand.OnDemandStep(record.name, tuple(inputs), outputs, _computation(record))
+
+
 def _lay_out(selection: Selection, catalog: Catalog) -> _Layout:
     layout = _Layout()
     for member in selection.members:

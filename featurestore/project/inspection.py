@@ -1,4 +1,4 @@
-"""What only the sources can tell of a declared catalog: whether the columns it names are there."""
+"""What only trying can tell of a declared catalog: whether sources have its columns, and features are row-wise."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ from collections.abc import Iterator
 
 from featurestore.engines.base import OfflineEngine
 from featurestore.errors import DefinitionError, Fault, FeatureStoreError, closest_first
+from featurestore.on_demand import check_row_wise
+from featurestore.plan.building import on_demand_step
 from featurestore.plan.catalog import Catalog, ViewRecord
 from featurestore.plan.nodes import Scan
 from featurestore.plan.views import scan_of
 
 
-def inspect_sources(catalog: Catalog, engine: OfflineEngine, root: str) -> None:
-    """Check every view against its source; raises DefinitionError with every fault.
+def inspect_catalog(catalog: Catalog, engine: OfflineEngine, root: str) -> None:
+    """Check every view against its source and every on-demand view on generated rows; raises all faults at once.
 
     Faults: a source that cannot be read, a missing column, a time column of another type or without time zone, a SQL
-    expression that does not fit the source.
+    expression that does not fit the source, an on-demand feature that depends on other rows.
     """
     faults = [fault for view in catalog.views.values() for fault in _view_faults(view, engine, root)]
+    for record in catalog.on_demand.values():
+        try:
+            check_row_wise(on_demand_step(record, catalog))
+        except FeatureStoreError as error:
+            faults.append(Fault(str(error)))
     if faults:
         raise DefinitionError(dict.fromkeys(faults))
 
