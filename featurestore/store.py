@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -57,8 +56,6 @@ class FeatureStore:
         self.now_us = now_us
         self.registry = open_registry(self.configuration.registry.url, self.root, now_us)
         self._lookups: dict[object, tuple[object, Lookup]] = {}
-        if str(self.root) not in sys.path:  # functions of on-demand views are found by the name of their module
-            sys.path.append(str(self.root))
 
     # definitions
 
@@ -149,6 +146,7 @@ class FeatureStore:
         `<feature>__status`. Raises UnknownNameError, and InputError for a spine that does not fit.
         """
         from featurestore.datasets import manifest
+        from featurestore.project.functions import resolve_functions
         from featurestore.project.spines import as_spine
         from featurestore.retrieval import Retrieval, TrainingSet
 
@@ -157,8 +155,10 @@ class FeatureStore:
         views = [catalog.views[name] for name in view_members(selection, catalog)]
         snapshots = {view.name: self.tables.snapshot(table_name(view)) for view in views}
         rows = {view.name: self._read_rows(view, snapshots[view.name], from_source) for view in views}
+        plan = build_historical_plan(selection, catalog, rows, timestamp)
+        resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
         retrieval = Retrieval(
-            plan=build_historical_plan(selection, catalog, rows, timestamp),
+            plan=plan,
             spine=as_spine(spine, self._queryable(catalog)),
             engine=self.engine,
             committed={
@@ -169,7 +169,7 @@ class FeatureStore:
             statuses=statuses,
             from_source=from_source,
         )
-        made_of = manifest(retrieval.plan, catalog, revision, snapshots, from_source)
+        made_of = manifest(plan, catalog, revision, snapshots, from_source)
         return TrainingSet(retrieval, made_of, self.datasets.save)
 
     def sql(self, query: str) -> pl.DataFrame:
@@ -217,9 +217,13 @@ class FeatureStore:
         found = self._lookups.get(name)
         if found is not None and found[0] == token:
             return found[1]
+        from featurestore.on_demand import evaluate
         from featurestore.online.lookup import Lookup
+        from featurestore.project.functions import resolve_functions
 
-        lookup = Lookup(self.lookup_plan(features), self.online)
+        plan = self.lookup_plan(features)
+        resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
+        lookup = Lookup(plan, self.online, evaluate)
         self._lookups[name] = (token, lookup)
         return lookup
 

@@ -46,11 +46,18 @@ def load_declarations(root: Path, folder: str) -> tuple[Declaration, ...]:
 
 @contextmanager
 def importable(root: Path, folder: str) -> Iterator[None]:
-    """The project's root on the import path, and nothing of the folder left from an earlier load."""
-    package = folder.split("/", maxsplit=1)[0]
-    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+    """The folder of this project as a package, nothing of it left from an earlier load, and the root on the path.
+
+    The package is made by hand: another folder of that name on the import path would otherwise come first.
+    """
+    first, *_ = parts = folder.split("/")
+    for name in [name for name in sys.modules if name == first or name.startswith(f"{first}.")]:
         del sys.modules[name]
     importlib.invalidate_caches()
+    for depth in range(1, len(parts) + 1):
+        package = ModuleType(".".join(parts[:depth]))
+        package.__path__ = [str(root.joinpath(*parts[:depth]))]
+        sys.modules[package.__name__] = package
     sys.path.insert(0, str(root))
     try:
         yield
@@ -69,10 +76,6 @@ def _load(name: str, root: Path, file: Path) -> tuple[ModuleType | None, Fault |
         return None, Fault(f"the file cannot be read: {error.strerror or error}.", str(file), 1)
     except Exception as error:  # noqa: BLE001 -- a definition file is the user's program, whatever it raises
         return None, Fault(f"{type(error).__name__}: {error}", str(file), _line_in(file, root, error))
-    if not str(getattr(module, "__file__", "")).startswith(str(root)):
-        return None, Fault(
-            f"the name '{name}' belongs to another package ({module.__file__}); rename the folder.", str(file), 1
-        )
     return module, None
 
 
