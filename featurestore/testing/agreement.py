@@ -1,0 +1,154 @@
+"""The laws of engines over random tables: any engine agrees with the reference, bit for bit, type for type.
+
+class TestMyEngineAgrees(EngineAgreement):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls) -> Iterator[OfflineEngine]: ...
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.dtypes import DType
+from featurestore.engines.base import FrameSpine, OfflineEngine
+from featurestore.engines.reference import ReferenceEngine
+from featurestore.errors import SourceError
+from featurestore.plan.historical import HistoricalPlan
+from featurestore.plan.materialization import CurrentPlan, ExtractPlan
+from featurestore.testing.engines.suite import read
+from featurestore.testing.engines.tables import ViewTable, assert_same, frame_scan, instants, source_rows, view_table
+from featurestore.testing.strategies import (
+    RetrievalCase,
+    ViewCase,
+    edge_instants,
+    retrieval_cases,
+    source_columns_of_any_type,
+    view_cases,
+)
+from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
+
+REFERENCE = ReferenceEngine()
+
+
+def assert_history_agrees(engine: OfflineEngine, plan: HistoricalPlan, spine: pa.Table) -> None:
+    """Fail unless the engine and the reference give the same history."""
+    asked = FrameSpine(spine)
+    assert_same(read(engine.historical(plan, asked)), read(REFERENCE.historical(plan, asked)))
+
+
+def assert_extraction_agrees(engine: OfflineEngine, plan: ExtractPlan) -> None:
+    """Fail unless the engine and the reference extract the same rows; sequences need only order them alike."""
+    assert_same(_ranked(read(engine.extract(plan))), _ranked(read(REFERENCE.extract(plan))))
+
+
+def assert_current_agrees(engine: OfflineEngine, plan: CurrentPlan) -> None:
+    """Fail unless the engine and the reference publish the same rows."""
+    assert_same(read(engine.current(plan)), read(REFERENCE.current(plan)))
+
+
+def _ranked(table: pa.Table) -> pa.Table:
+    sequence = table.column(SEQUENCE).to_pylist()
+    rank = {value: place for place, value in enumerate(sorted(sequence))}
+    place = table.column_names.index(SEQUENCE)
+    return table.set_column(place, SEQUENCE, pa.array([rank[value] for value in sequence], table.column(SEQUENCE).type))
+
+
+def _table_of(view: ViewTable, rows: pa.Table) -> ViewTable:
+    """The view with other rows, given in canonical columns."""
+    cells = {name: rows.column(name).combine_chunks() for name in view.cells}
+    events, created = (rows.column(name).cast(pa.int64()).to_pylist() for name in (EVENT_TIMESTAMP, CREATED_TIMESTAMP))
+    return replace(view, cells=cells, events=events, created=None if view.created is None else created)
+
+
+def _every_key_at(view: ViewTable, times: list[int]) -> pa.Table:
+    """A spine that asks for the key of every row at every instant."""
+    rows = pa.array([row for row in range(view.size) for _ in times], pa.int64())
+    keys = {f"v_{key.name}": view.cells[key.name].take(rows) for key in view.keys}
+    return pa.table({**keys, "t": instants(times * view.size)})
+
+
+class EngineAgreement:
+    """Subclass with a fixture `engine` of class scope: the examples share it."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls) -> OfflineEngine:
+        """The engine under test."""
+        raise NotImplementedError(f"{cls.__name__} must have a fixture 'engine'.")
+
+    @given(case=retrieval_cases())
+    def test_history_from_store_agrees(self, engine: OfflineEngine, case: RetrievalCase) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            assert_history_agrees(engine, case.plan_from_store(Path(folder)), case.spine)
+
+    @given(case=retrieval_cases(holes=True))
+    def test_history_from_source_agrees(self, engine: OfflineEngine, case: RetrievalCase) -> None:
+        assert_history_agrees(engine, case.plan_from_source(), case.spine)
+
+    @given(case=retrieval_cases(most_views=1), start=st.integers(-3, 7))
+    def test_history_from_a_start_agrees(self, engine: OfflineEngine, case: RetrievalCase, start: int) -> None:
+        views = tuple(view if view.table.events is None else replace(view, start_us=start) for view in case.views)
+        assert_history_agrees(engine, replace(case, views=views).plan_from_source(), case.spine)
+
+    @given(case=retrieval_cases())
+    def test_history_from_source_and_from_store_is_one(self, engine: OfflineEngine, case: RetrievalCase) -> None:
+        spine = FrameSpine(case.spine)
+        with tempfile.TemporaryDirectory() as folder:
+            stored = read(engine.historical(case.plan_from_store(Path(folder)), spine))
+        assert_same(stored, read(engine.historical(case.plan_from_source(), spine)))
+
+    @given(case=view_cases(holes=True), bounds=st.tuples(*[st.one_of(st.none(), st.integers(-3, 7))] * 2))
+    def test_extraction_agrees(
+        self, engine: OfflineEngine, case: ViewCase, bounds: tuple[int | None, int | None]
+    ) -> None:
+        for in_force in (False, True):
+            assert_extraction_agrees(engine, ExtractPlan(case.from_source(), *bounds, in_force_at_start=in_force))
+
+    @given(case=view_cases(timeless=None), data=st.data())
+    def test_current_rows_agree(self, engine: OfflineEngine, case: ViewCase, data: st.DataObject) -> None:
+        edges = st.sampled_from([*edge_instants(case), 0])
+        at, since = data.draw(edges, "at"), data.draw(st.one_of(st.none(), edges), "changed since")
+        with tempfile.TemporaryDirectory() as folder:
+            rows = case.from_store(Path(folder))
+            since = None if rows.timeless else since
+            assert_current_agrees(engine, CurrentPlan(rows, at, case.delay_us, case.visibility, since))
+
+    @given(case=view_cases(), data=st.data())
+    def test_what_is_published_answers_as_history_does(
+        self, engine: OfflineEngine, case: ViewCase, data: st.DataObject
+    ) -> None:
+        """The current rows alone give every later answer: what the online store rests on."""
+        edges = [*edge_instants(case), 0]
+        at = data.draw(st.sampled_from(edges), "published at")
+        later = [edge for edge in edges if edge >= at]
+        with tempfile.TemporaryDirectory() as folder:
+            whole = case.from_store(Path(folder) / "whole")
+            kept = read(engine.current(CurrentPlan(whole, at, case.delay_us, case.visibility)))
+            published = replace(case, table=_table_of(case.table, kept)).from_store(Path(folder) / "published")
+            spine = FrameSpine(_every_key_at(case.table, later))
+            plans = [HistoricalPlan("law", "t", (case.join(rows, "v"),), (), (), ()) for rows in (whole, published)]
+            assert_same(*(read(engine.historical(plan, spine)) for plan in plans))
+
+    @given(column_and_type=source_columns_of_any_type())
+    def test_declared_types_are_taken_or_refused_alike(
+        self, engine: OfflineEngine, column_and_type: tuple[pa.Array, DType]
+    ) -> None:
+        column, dtype = column_and_type
+        size = len(column)
+        scan = frame_scan({"k": pa.array(["a"] * size), "happened": instants(range(size)), "x": column})
+        plan = ExtractPlan(source_rows(view_table(dtype=dtype), scan), None, None)
+        try:
+            expected = read(REFERENCE.extract(plan))
+        except SourceError:
+            with pytest.raises(SourceError):
+                read(engine.extract(plan))
+        else:
+            assert_same(read(engine.extract(plan)).select(["x"]), expected.select(["x"]))
