@@ -1,0 +1,88 @@
+"""The one kernel that computes windowed aggregates: specs, sorted events and points in, values out.
+
+Windows become ranges of positions among the sorted events, and every function a question about ranges: sums are
+differences of exact running sums, extremes come from one monotonic stack, order statistics from ranks. So the cost
+grows linearly with events and points, hardly with the number of windows and not with their length, and a value depends
+on nothing but the events in its window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from featurestore.errors import InputError
+from featurestore.windows import columns
+from featurestore.windows._jit import read_only
+from featurestore.windows.edges import find_edges, unsorted_at
+from featurestore.windows.evaluate import evaluate
+from featurestore.windows.functions import get
+from featurestore.windows.lanes import open_lane
+from featurestore.windows.requests import GROUP_START, NOW, Request, take_apart
+from featurestore.windows.spec import LONGEST_US, WindowEvents, WindowPoints, WindowSpec, WindowValues
+
+MOST_EVENTS = 1 << 29  # what the digits of the running sums have room for
+
+
+def compute(specs: Sequence[WindowSpec], events: WindowEvents, points: WindowPoints) -> WindowValues:
+    """The values of all specs at all points, in the order of the points.
+
+    Raises InputError for events or points that are not sorted or not equally long, and for unknown functions;
+    WindowOverflowError when a sum of integers or decimals does not fit.
+    """
+    for spec in specs:
+        get(spec.function)
+    _check(events, points)
+    requests, shifts = take_apart(specs)
+    edges = np.empty((1 + len(shifts), points.group.size), np.int64)
+    placed = (read_only(events.group), read_only(events.time_us))
+    asked = (read_only(points.group), read_only(points.end_us))
+    find_edges(placed, asked, read_only(np.array(shifts, np.int64)), edges)
+    answers: dict[Request, pa.Array] = {}
+    for value, mask in dict.fromkeys(request.lane for request in requests):
+        lane = open_lane(events, value, mask)
+        together = [request for request in requests if request.lane == (value, mask)]
+        answers |= evaluate(lane, events, lane.positions(edges), together)
+    parts: list[list[pa.Array]] = [[] for _ in specs]
+    for request in requests:
+        parts[request.spec].append(answers[request])
+    values = tuple(_assemble(spec, answer) for spec, answer in zip(specs, parts, strict=True))
+    return WindowValues(values, edges[NOW] > edges[GROUP_START])
+
+
+def _assemble(spec: WindowSpec, parts: Sequence[pa.Array]) -> pa.Array:
+    """The value of a spec from those of its requests: a quotient for ratios, a list for series."""
+    if spec.function == "ratio":
+        half = len(parts) // 2
+        parts = [_ratio(above, under) for above, under in zip(parts[:half], parts[half:], strict=True)]
+    if spec.series is None:
+        return parts[0]
+    size = len(parts[0])
+    order = np.arange(size * len(parts)).reshape(len(parts), size).T.ravel()
+    offsets = np.arange(size + 1, dtype=np.int32) * np.int32(len(parts))
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.concat_arrays(list(parts)).take(pa.array(order)))
+
+
+def _ratio(above: pa.Array, under: pa.Array) -> pa.Array:
+    counted: NDArray[np.int64] = under.to_numpy()
+    return columns.nullable(above.to_numpy() / np.maximum(counted, 1), counted == 0)
+
+
+def _check(events: WindowEvents, points: WindowPoints) -> None:
+    size = events.group.size
+    lengths = [events.time_us.size, *map(len, events.columns), *map(len, events.masks)]
+    if events.created_us is not None:
+        lengths.append(events.created_us.size)
+    if any(length != size for length in lengths) or points.group.size != points.end_us.size:
+        raise InputError(f"Columns of unequal length: {size} groups of events, others {lengths}.")
+    if size >= MOST_EVENTS:
+        raise InputError(f"{size} events in one computation; at most {MOST_EVENTS - 1} are allowed.")
+    if points.end_us.size and max(abs(int(points.end_us.min())), abs(int(points.end_us.max()))) > LONGEST_US:
+        raise InputError(f"An instant lies further than {LONGEST_US} us from 1970.")
+    for what, group, time in (("events", events.group, events.time_us), ("points", points.group, points.end_us)):
+        row = unsorted_at(read_only(group), read_only(time))
+        if row >= 0:
+            raise InputError(f"The {what} are not sorted by group and time: row {row} belongs before row {row - 1}.")
