@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
 from featurestore.arrow import arrow_type
@@ -27,6 +28,9 @@ from featurestore.plan.materialization import ExtractPlan
 from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE, Computed, FrameScan, SourceRows
 from featurestore.plan.views import scan_of, source_rows, stored_types, table_name
 from featurestore.timeline import Clock, format_instant
+
+
+_ROWS_PER_COMMIT_BITS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,8 @@ class Materializer:
             progress(Step(view.name, "reading", index, len(chunks)))
             verdict = self._judged(view, chunk)
             progress(Step(view.name, "committing", index, len(chunks), verdict.rows))
-            snapshot = self.tables.commit(
-                _commit(view, version, chunk, snapshot, verdict), _stored_reader(view, verdict.accepted)
-            )
+            commit = _commit(view, version, chunk, snapshot, verdict)
+            snapshot = self.tables.commit(commit, _stored_reader(view, verdict.accepted, commit.version))
             done.append(
                 ChunkReport(
                     chunk.start_us,
@@ -188,13 +191,20 @@ def _commit(view: ViewRecord, version: int, chunk: Chunk, snapshot: Snapshot | N
     )
 
 
-def _stored_reader(view: ViewRecord, accepted: pa.Table) -> pa.RecordBatchReader:
-    """The accepted rows in the table's types: canonical columns, then keys and features."""
+def _stored_reader(view: ViewRecord, accepted: pa.Table, commit: int) -> pa.RecordBatchReader:
+    """The accepted rows in the table's types: canonical columns, then keys and features.
+
+    The rows come in the order that decides ties, so their place in it becomes the sequence; the commit's number before
+    it makes it unique in the table, whatever the source numbers its rows from.
+    """
     times = [] if view.source.timeless else [(EVENT_TIMESTAMP, arrow_type(Timestamp))]
     created = [] if view.source.created_timestamp is None else [(CREATED_TIMESTAMP, arrow_type(Timestamp))]
     columns = [(name, arrow_type(dtype)) for name, dtype in stored_types(view)]
     schema = pa.schema([*times, *created, (SEQUENCE, pa.int64()), *columns])
-    table = accepted.select(schema.names).cast(schema)
+    first = commit << _ROWS_PER_COMMIT_BITS
+    sequence = pa.array(np.arange(first, first + accepted.num_rows, dtype=np.int64))
+    place = accepted.column_names.index(SEQUENCE)
+    table = accepted.set_column(place, SEQUENCE, sequence).select(schema.names).cast(schema)
     return table.to_reader(max_chunksize=1_000_000)
 
 

@@ -56,6 +56,11 @@ class Commit:
     watermark_us: int
     notes: Mapping[str, str]
 
+    @property
+    def version(self) -> int:
+        """The table version that this commit makes."""
+        return 0 if self.base_version is None else self.base_version + 1
+
 
 class OfflineTables:
     """The tables below one directory."""

@@ -255,3 +255,22 @@ def test_wrong_questions_get_typed_answers(store: FeatureStore) -> None:
         store.get_historical_features(naive, "buyer").to_polars()
     with pytest.raises(UnknownNameError, match="view 'lost'"):
         store.materialize(end=day(12), views=["lost"])
+
+
+def test_rows_that_tie_are_decided_by_their_place_even_when_the_source_was_replaced(
+    store: FeatureStore, tmp_path: Path
+) -> None:
+    store.materialize(end=day(6))
+    tied = pl.DataFrame(
+        {"customer": ["a"] * 3, "at": [day(8)] * 3, "amount": [1.0, 2.0, 3.0], "items": [7, 8, 9]},
+        schema_overrides={"at": pl.Datetime("us", "UTC")},
+    )
+    tied.write_parquet(tmp_path / "data" / "purchases.parquet")
+    store.materialize(end=day(12))
+    entities = [{"customer": "a"}, {"customer": "b"}]
+    assert store.get_online_features(["last:items"], entities, at=day(12)).to_dict()["items"] == [9, 3]
+    spine = pl.DataFrame({"customer": ["a", "b"], "event_timestamp": [day(9), day(9)]})
+    assert store.get_historical_features(spine, ["last:items"]).to_polars()["items"].to_list() == [9, 3]
+    define(tmp_path, PURCHASES.replace("days=10", "days=11").replace("ttl=", "delay=timedelta(days=1), ttl="))
+    store.apply()
+    assert store.get_online_features(["last:items"], entities, at=day(12)).to_dict()["items"] == [9, 3]
