@@ -75,9 +75,9 @@ def _check(step: OnDemandStep, frame: pl.DataFrame, one_by_one: pl.DataFrame) ->
         for others, how in ((together, "with others"), (backwards, "with others, in another order,")):
             if not others[feature].head(len(alone)).equals(alone, null_equal=True):
                 raise InputError(
-                    f"Feature '{feature}' of '{step.view}' is not row-wise: a row evaluated {how} differs from the same "
-                    "row by itself. A request-time feature must not look at other rows (mean, sum, rank, shift, over), nor at chance; "
-                    "compute such a value in a feature view."
+                    f"Feature '{feature}' of '{step.view}' is not row-wise: a row evaluated {how} differs from the "
+                    "same row by itself. A request-time feature must not look at other rows (mean, sum, rank, shift, "
+                    "over), nor at chance; compute such a value in a feature view."
                 )
 
 

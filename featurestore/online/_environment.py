@@ -12,7 +12,6 @@ import errno
 import fcntl
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -217,8 +216,8 @@ def _open(path: Path, map_size: int) -> Opened:
     return Opened(env, catalog, (path / "data.mdb").stat().st_ino, slots)
 
 
-_ENVIRONMENTS: dict[Path, SharedEnvironment] = {}
-_LIVE: weakref.WeakSet[SharedEnvironment] = weakref.WeakSet()
+_ENVIRONMENTS: dict[Path, SharedEnvironment] = {}  # those whose files are the ones at their path
+_LIVE: list[SharedEnvironment] = []  # all that have holders
 _REGISTRY = threading.RLock()  # reentrant: a finalizer may release while its thread acquires
 
 
@@ -229,7 +228,7 @@ def acquire(path: Path, map_size: int) -> SharedEnvironment:
         environment = _ENVIRONMENTS.get(path)
         if environment is None or environment.is_elsewhere():
             environment = _ENVIRONMENTS[path] = SharedEnvironment(path, map_size)
-            _LIVE.add(environment)
+            _LIVE.append(environment)
         environment.holders += 1
         return environment
 
@@ -240,6 +239,7 @@ def release(environment: SharedEnvironment) -> None:
         environment.holders -= 1
         if not environment.holders:
             environment.shut()
+            _LIVE.remove(environment)
             if _ENVIRONMENTS.get(environment.path) is environment:
                 del _ENVIRONMENTS[environment.path]
 
@@ -248,10 +248,16 @@ _suspended: list[SharedEnvironment] = []
 
 
 def _before_fork() -> None:
-    _REGISTRY.acquire()
-    _suspended.extend(_LIVE)
-    for environment in _suspended:
-        environment.suspend()
+    # Environments first, registry last: a writer whose finalizer waits for the registry must be able to end.
+    while True:
+        for environment in _LIVE[:]:
+            if environment not in _suspended:
+                environment.suspend()
+                _suspended.append(environment)
+        _REGISTRY.acquire()
+        if all(environment in _suspended for environment in _LIVE):
+            return
+        _REGISTRY.release()
 
 
 def _after_fork() -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 from featurestore.errors import InputError
 
 STAMP_SIZE = 16
+LONGEST_NAMESPACE = 400  # bytes
 
 Answer = tuple[bytes | None, list[bytes | None]]  # the namespace's metadata; a record or None per key, in key order
 
@@ -29,7 +30,10 @@ class WriteCount:
 
 
 class OnlineStore(Protocol):
-    """Current records by namespace and key; safe for threads. Every failure is an OnlineStoreError."""
+    """Current records by namespace and key; safe for threads.
+
+    What the caller hands in wrongly is refused with InputError, every failure of the store is an OnlineStoreError.
+    """
 
     def read(self, requests: Sequence[tuple[str, Sequence[bytes]]]) -> list[Answer]:
         """For each (namespace, keys) its metadata and records, all of one instant and in one round trip.
@@ -90,6 +94,12 @@ def checked_items(items: Iterable[tuple[bytes, bytes | None]], *, compare: bool)
         elif compare:
             raise InputError(f"Key {key!r}: a deletion has no stamp to compare; pass compare=False to delete.")
     return listed
+
+
+def check_namespace(namespace: str) -> None:
+    """Refuse with InputError a name under which nothing can be kept."""
+    if not 0 < len(namespace.encode()) <= LONGEST_NAMESPACE:
+        raise InputError(f"A namespace has a name of 1 to {LONGEST_NAMESPACE} bytes, got '{namespace}'.")
 
 
 def check_stamp(key: bytes, record: bytes) -> None:

@@ -35,7 +35,16 @@ from featurestore.online._environment import (
     release,
     slot_name,
 )
-from featurestore.online.base import STAMP_SIZE, Answer, WriteCount, check_stamp, checked_items, duplicate_key
+from featurestore.online.base import (
+    LONGEST_NAMESPACE,
+    STAMP_SIZE,
+    Answer,
+    WriteCount,
+    check_namespace,
+    check_stamp,
+    checked_items,
+    duplicate_key,
+)
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -83,6 +92,7 @@ class LmdbOnlineStore:
     ) -> WriteCount:
         """As OnlineStore."""
         environment = self._environment()
+        check_namespace(namespace)
         listed = checked_items(items, compare=compare)
         with environment.publishing(exclusive=False):
             return environment.transact(partial(_write, namespace=namespace, items=listed, compare=compare, meta=meta))
@@ -90,6 +100,7 @@ class LmdbOnlineStore:
     def replace(self, namespace: str, items: Iterable[tuple[bytes, bytes]], *, meta: bytes) -> int:
         """As OnlineStore. Other publishes to this directory wait meanwhile."""
         environment = self._environment()
+        check_namespace(namespace)
         total = 0
         with environment.publishing(exclusive=True):
             slot = environment.transact(_empty_slot)
@@ -166,7 +177,7 @@ def _read(opened: Opened, txn: Transaction, requests: Sequence[tuple[str, Sequen
 
 def _entry(opened: Opened, txn: Transaction, namespace: str) -> Entry:
     """The catalog's entry in this snapshot; its database has an open handle."""
-    raw = txn.get(namespace.encode(), None, opened.catalog)
+    raw = _catalog_value(opened, txn, namespace)
     known = opened.entries.get(namespace)
     if raw is None:
         entry = Entry(txn.id(), None, None, None)
@@ -199,7 +210,7 @@ def _write(
     compare: bool,
     meta: bytes | None,
 ) -> WriteCount:
-    raw = txn.get(namespace.encode(), None, opened.catalog)
+    raw = _catalog_value(opened, txn, namespace)
     slot, old_meta = (_empty_slot(opened, txn), None) if raw is None else _unpack_catalog_value(raw)
     if raw is None or meta is not None:
         _put_entry(opened, txn, namespace, slot, old_meta if meta is None else meta)
@@ -224,10 +235,6 @@ def _empty_slot(opened: Opened, txn: Transaction) -> int:
     """The first slot that no namespace has, emptied of what an interrupted `replace` left in it."""
     used = {_unpack_catalog_value(raw)[0] for _, raw in txn.cursor(opened.catalog)}
     slot = next(slot for slot in count() if slot not in used)
-    if slot > MAX_NAMESPACES:
-        raise OnlineStoreError(
-            f"The online store holds {MAX_NAMESPACES} namespaces and takes no more; drop unused ones."
-        )
     txn.drop(opened.env.open_db(slot_name(slot), txn=txn), delete=False)
     return slot
 
@@ -265,19 +272,29 @@ def _switch(opened: Opened, txn: Transaction, *, namespace: str, slot: int, tota
 
 
 def _drop(opened: Opened, txn: Transaction, *, namespace: str) -> None:
-    _free(opened, txn, namespace)
-    txn.delete(namespace.encode(), db=opened.catalog)
+    if _free(opened, txn, namespace):
+        txn.delete(namespace.encode(), db=opened.catalog)
 
 
-def _free(opened: Opened, txn: Transaction, namespace: str) -> None:
+def _free(opened: Opened, txn: Transaction, namespace: str) -> bool:
     """Empty the namespace's slot, if it has one; the handle stays, for the slot's next namespace."""
-    raw = txn.get(namespace.encode(), None, opened.catalog)
-    if raw is not None:
-        slot, _ = _unpack_catalog_value(raw)
-        txn.drop(opened.env.open_db(slot_name(slot), txn=txn), delete=False)
+    raw = _catalog_value(opened, txn, namespace)
+    if raw is None:
+        return False
+    slot, _ = _unpack_catalog_value(raw)
+    txn.drop(opened.env.open_db(slot_name(slot), txn=txn), delete=False)
+    return True
+
+
+def _catalog_value(opened: Opened, txn: Transaction, namespace: str) -> bytes | None:
+    key = namespace.encode()
+    return txn.get(key, None, opened.catalog) if 0 < len(key) <= LONGEST_NAMESPACE else None
 
 
 def _put_entry(opened: Opened, txn: Transaction, namespace: str, slot: int, meta: bytes | None) -> None:
+    entries = txn.stat(opened.catalog)["entries"]
+    if entries >= MAX_NAMESPACES and _catalog_value(opened, txn, namespace) is None:
+        raise OnlineStoreError(f"The online store holds {entries} namespaces and takes no more; drop unused ones.")
     value = _CATALOG_VALUE.pack(slot, meta is not None) + (meta or b"")
     txn.put(namespace.encode(), value, db=opened.catalog)
 

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from featurestore.errors import OnlineStoreError
-from featurestore.online.base import STAMP_SIZE, Answer, WriteCount, check_stamp, checked_items, duplicate_key
+from featurestore.online.base import (
+    STAMP_SIZE,
+    Answer,
+    WriteCount,
+    check_namespace,
+    check_stamp,
+    checked_items,
+    duplicate_key,
+)
 
 
 @dataclass(slots=True)
@@ -65,6 +73,7 @@ class MemoryOnlineStore:
     ) -> WriteCount:
         """As OnlineStore."""
         state = self._state()
+        check_namespace(namespace)
         listed = checked_items(items, compare=compare)
         with state.writing, state.access:
             target = state.namespaces.setdefault(namespace, _Namespace())
@@ -75,6 +84,7 @@ class MemoryOnlineStore:
     def replace(self, namespace: str, items: Iterable[tuple[bytes, bytes]], *, meta: bytes) -> int:
         """As OnlineStore, except that memory holds the old and the new records until the switch."""
         state = self._state()
+        check_namespace(namespace)
         with state.writing:
             records: dict[bytes, bytes] = {}
             for key, record in items:
