@@ -146,7 +146,7 @@ class _Layout:
     @staticmethod
     def of(retrieval: Retrieval, computed: pa.Schema) -> _Layout:
         plan = retrieval.plan
-        labels = {column.name: join.label for join in plan.joins for column in join.columns}
+        labels = {name: join.label for join in plan.joins for name in join.names}
         added = {*labels, *(f"{join.label}{STATUS_SUFFIX}" for join in plan.joins)}
         spine = tuple(name for name in computed.names if name not in added)
         taken = sorted(set(spine) & {name for name, _ in plan.outputs})

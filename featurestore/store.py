@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from featurestore.definitions import FeatureService
 from featurestore.errors import InputError, MaterializationError, UnknownNameError
-from featurestore.plan.building import build_historical_plan, build_lookup_plan
+from featurestore.plan.building import ViewInput, build_historical_plan, build_lookup_plan
 from featurestore.plan.catalog import Catalog, ViewRecord
 from featurestore.plan.intervals import Asked, Committed
-from featurestore.plan.nodes import Rows, Scan
+from featurestore.plan.nodes import Scan
 from featurestore.plan.selection import select, view_members
 from featurestore.plan.views import stored_rows, table_name
 from featurestore.project.configuration import find_root, load_configuration
@@ -65,7 +65,8 @@ class FeatureStore:
         from featurestore.project.inspection import inspect_catalog
         from featurestore.project.loading import load_declarations
 
-        declared = declared_catalog(load_declarations(self.root, self.configuration.definitions), self.root)
+        declarations = load_declarations(self.root, self.configuration.definitions)
+        declared = declared_catalog(declarations, self.root, self.engine)
         revision, applied = self.registry.catalog()
         planned = diff(revision, applied, declared)
         inspect_catalog(planned.target, self.engine, str(self.root))
@@ -154,8 +155,8 @@ class FeatureStore:
         selection = select(_named(features), catalog)
         views = [catalog.views[name] for name in view_members(selection, catalog)]
         snapshots = {view.name: self.tables.snapshot(table_name(view)) for view in views}
-        rows = {view.name: self._read_rows(view, snapshots[view.name], from_source) for view in views}
-        plan = build_historical_plan(selection, catalog, rows, timestamp)
+        inputs = {view.name: self._view_input(view, snapshots[view.name], from_source) for view in views}
+        plan = build_historical_plan(selection, catalog, inputs, timestamp)
         resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
         retrieval = Retrieval(
             plan=plan,
@@ -302,15 +303,16 @@ class FeatureStore:
     def _offline_path(self) -> Path:
         return self.root / self.configuration.offline.path
 
-    def _read_rows(self, view: ViewRecord, snapshot: Snapshot | None, from_source: bool) -> Rows:
+    def _view_input(self, view: ViewRecord, snapshot: Snapshot | None, from_source: bool) -> ViewInput:
+        watermark = snapshot.watermark_us if snapshot else None
         if from_source:
-            return self._materializer.rows_from_source(view, snapshot)
+            return ViewInput(self._materializer.rows_from_source(view, snapshot), watermark)
         if snapshot is None:
             raise MaterializationError(
                 f"View '{view.name}' was never materialized; run `featurestore materialize`, or ask with "
                 "from_source=True."
             )
-        return stored_rows(view, snapshot.files)
+        return ViewInput(stored_rows(view, snapshot.files), watermark)
 
 
 def _chosen(views: Sequence[str] | None, catalog: Catalog) -> tuple[ViewRecord, ...]:

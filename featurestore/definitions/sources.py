@@ -18,14 +18,16 @@ class _TimedSource:
     """What all sources but the request share.
 
     `event_timestamp` names the column that says when a row happened; `created_timestamp` the one that says when it
-    became known (decides ties; with visibility "created" also hides the row before). `delay`: how long after its
-    event time a row can be seen. A `timeless` source has no time column; its rows hold at all times.
+    became known (decides ties; with visibility "created" also hides the row before). `event_id` names the column whose
+    equal values are re-sends of one event, of which the latest created counts (windowed views). `delay`: how long
+    after its event time a row can be seen. A `timeless` source has no time column; its rows hold at all times.
     """
 
     name: str
     _: KW_ONLY
     event_timestamp: str | None = None
     created_timestamp: str | None = None
+    event_id: str | None = None
     delay: timedelta = NO_DELAY
     timeless: bool = False
     visibility: Visibility = "event"
@@ -158,7 +160,7 @@ def _checked(source: TableSource, kind: str, place: object) -> Faults:
     faults.duration(source.delay, "delay", zero=True)
     faults.add_if(source.visibility not in ("event", "created"), 'visibility must be "event" or "created".')
     if source.timeless:
-        extra = [n for n in ("event_timestamp", "created_timestamp") if getattr(source, n) is not None]
+        extra = [n for n in ("event_timestamp", "created_timestamp", "event_id") if getattr(source, n) is not None]
         faults.add_if(bool(extra), f"a timeless source has no {' and no '.join(extra)}; leave it out.")
         faults.add_if(bool(source.delay), "a timeless source has no delay; its rows hold at all times.")
     else:
@@ -175,6 +177,9 @@ def _check_times(source: TableSource, faults: Faults) -> None:
     created = source.created_timestamp
     if created is not None and (not isinstance(created, str) or not created):
         faults.add(f"created_timestamp must be the name of one column, found {created!r}.")
+    event_id = source.event_id
+    if event_id is not None and (not isinstance(event_id, str) or not event_id):
+        faults.add(f"event_id must be the name of one column, found {event_id!r}.")
     faults.add_if(
         created is not None and created == event,
         f"created_timestamp and event_timestamp are both '{event}'; name the column that says when a row became "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from featurestore.plan.historical import HistoricalPlan
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
 from featurestore.plan.nodes import Column, Scan
+from featurestore.plan.windows import CurrentWindowsPlan
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +63,10 @@ class OfflineEngine(Protocol):
 
     def extract(self, plan: ExtractPlan) -> AbstractContextManager[pa.RecordBatchReader]:
         """The rows of an interval, as ExtractPlan says, in logical types."""
+        ...
+
+    def current_windows(self, plan: CurrentWindowsPlan) -> AbstractContextManager[pa.RecordBatchReader]:
+        """The values to publish of a windowed view, as CurrentWindowsPlan says, in logical types."""
         ...
 
     def current(self, plan: CurrentPlan) -> AbstractContextManager[pa.RecordBatchReader]:

@@ -29,7 +29,6 @@ from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
 from featurestore.plan.views import scan_of, source_rows, stored_types, table_name
 from featurestore.timeline import Clock, format_instant
 
-
 _ROWS_PER_COMMIT_BITS = 40
 
 

@@ -24,9 +24,18 @@ from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin, Projec
 from featurestore.plan.lookup import LookupColumn, LookupPlan, ViewLookup
 from featurestore.plan.nodes import Rows
 from featurestore.plan.selection import Selection
-from featurestore.plan.views import namespace, stored_features
+from featurestore.plan.views import namespace, published_columns, window_steps
+from featurestore.plan.windows import WindowJoin
 
 Keys = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewInput:
+    """A view's rows, and up to where they are committed without a gap (None: nothing bounds them)."""
+
+    rows: Rows
+    watermark_us: int | None
 
 
 @dataclass(slots=True)
@@ -52,23 +61,11 @@ class _Layout:
 
 
 def build_historical_plan(
-    selection: Selection, catalog: Catalog, rows: Mapping[str, Rows], timestamp: str
+    selection: Selection, catalog: Catalog, inputs: Mapping[str, ViewInput], timestamp: str
 ) -> HistoricalPlan:
-    """The point-in-time retrieval of a selection; `rows` gives each view's rows, stored or from source."""
+    """The point-in-time retrieval of a selection; `inputs` gives each view's rows, stored or from source."""
     layout = _lay_out(selection, catalog)
-    joins = tuple(
-        PointInTimeJoin(
-            label=reading.label,
-            rows=rows[reading.view.name],
-            keys=reading.keys,
-            columns=tuple(_projection(reading.view, feature, name) for feature, name in reading.columns),
-            delay_us=reading.view.delay_us,
-            ttl_us=reading.view.ttl_us,
-            visibility=reading.view.source.visibility,
-            timeless=reading.view.source.timeless,
-        )
-        for reading in layout.readings.values()
-    )
+    joins = tuple(_join(reading, inputs[reading.view.name]) for reading in layout.readings.values())
     return HistoricalPlan(
         features=selection.label,
         timestamp=timestamp,
@@ -79,13 +76,30 @@ def build_historical_plan(
     )
 
 
+def _join(reading: _Reading, given: ViewInput) -> PointInTimeJoin | WindowJoin:
+    view = reading.view
+    if view.aggregations:
+        steps = window_steps(view, given.rows, given.watermark_us, reading.columns)
+        return WindowJoin(reading.label, steps, reading.keys, view.ttl_us)
+    return PointInTimeJoin(
+        label=reading.label,
+        rows=given.rows,
+        keys=reading.keys,
+        columns=tuple(_projection(view, feature, name) for feature, name in reading.columns),
+        delay_us=view.delay_us,
+        ttl_us=view.ttl_us,
+        visibility=view.source.visibility,
+        timeless=view.source.timeless,
+    )
+
+
 def build_lookup_plan(selection: Selection, catalog: Catalog, project: str) -> LookupPlan:
     """The online lookup of a selection."""
     layout = _lay_out(selection, catalog)
     views = []
     for reading in layout.readings.values():
         view = reading.view
-        position = {feature.name: index for index, feature in enumerate(stored_features(view))}
+        position = {feature.name: index for index, feature in enumerate(published_columns(view))}
         types = dict(view.keys)
         views.append(
             ViewLookup(
@@ -100,6 +114,8 @@ def build_lookup_plan(selection: Selection, catalog: Catalog, project: str) -> L
                 ttl_us=view.ttl_us,
                 visibility=view.source.visibility,
                 timeless=view.source.timeless,
+                windowed=bool(view.aggregations),
+                every_us=view.every_us,
             )
         )
     return LookupPlan(

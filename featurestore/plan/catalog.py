@@ -73,6 +73,7 @@ class SourceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     place: Place
     event_timestamp: str | None = None
     created_timestamp: str | None = None
+    event_id: str | None = None
     delay_us: int = 0
     timeless: bool = False
     visibility: Visibility = "event"
@@ -92,7 +93,11 @@ class FeatureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class AggregationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A windowed feature: `dtype` is found from the source's columns when it is planned."""
+    """A windowed feature; `dtype` is found from the source's columns when it is planned.
+
+    `value`, `mask` and `under` name the event columns of its column, its condition and, for ratios, the condition
+    below the line; empty where it has none.
+    """
 
     name: str
     column: str
@@ -102,6 +107,9 @@ class AggregationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     where: str | None = None
     params: dict[str, float | int | str] = {}
     dtype: str = ""
+    value: str = ""
+    mask: str = ""
+    under: str = ""
     metadata: Metadata = Metadata()
 
 
@@ -113,7 +121,10 @@ class ContractRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class ViewRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="view"):
-    """A feature view with its source inside, so that a version stands for itself."""
+    """A feature view with its source inside, so that a version stands for itself.
+
+    Of a windowed view `aggregations` are its features, and `events` the columns of its events that they use.
+    """
 
     name: str
     entities: tuple[str, ...]
@@ -121,6 +132,7 @@ class ViewRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     source: SourceRecord
     features: tuple[FeatureRecord, ...] = ()
     aggregations: tuple[AggregationRecord, ...] = ()
+    events: tuple[FeatureRecord, ...] = ()
     ttl_us: int | None = None
     delay_us: int = 0
     every_us: int | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin
-from featurestore.plan.nodes import SourceRows
-from featurestore.timeline import format_duration
+from featurestore.plan.nodes import Rows, SourceRows, StoredRows
+from featurestore.plan.windows import WindowAggregate, WindowJoin
+from featurestore.timeline import format_duration, format_instant
 
 
 def explain_historical(plan: HistoricalPlan) -> str:
@@ -18,8 +19,10 @@ def explain_historical(plan: HistoricalPlan) -> str:
     return "\n".join(lines)
 
 
-def _join(join: PointInTimeJoin) -> str:
+def _join(join: PointInTimeJoin | WindowJoin) -> str:
     on = ", ".join(f"{key} = spine.{column}" for key, column in join.keys) or "the one global row"
+    if isinstance(join, WindowJoin):
+        return f"{join.label} on {on}: {_windows(join)}; from {_origin(join.steps.rows)}"
     if join.timeless:
         rule = "timeless"
     else:
@@ -30,10 +33,31 @@ def _join(join: PointInTimeJoin) -> str:
             rule += " that was created by then"
         if join.ttl_us is not None:
             rule += f", at most {format_duration(join.ttl_us)} old"
-    match join.rows:
+    return f"{join.label} on {on}: {rule}; {', '.join(join.names)}; from {_origin(join.rows)}"
+
+
+def _windows(join: WindowJoin) -> str:
+    steps = join.steps
+    rule = "every instant" if steps.every_us is None else f"steps of {format_duration(steps.every_us)}"
+    if steps.delay_us:
+        rule += f", seen {format_duration(steps.delay_us)} later"
+    if join.ttl_us is not None:
+        rule += f", at most {format_duration(join.ttl_us)} old"
+    if steps.watermark_us is not None:
+        rule += f", up to {format_instant(steps.watermark_us)}"
+    return f"{rule}; {', '.join(f'{a.name} = {_aggregate(a)}' for a in steps.aggregates)}"
+
+
+def _aggregate(aggregate: WindowAggregate) -> str:
+    window = "all before" if aggregate.window_us is None else format_duration(aggregate.window_us)
+    where = f" where {aggregate.mask}" if aggregate.mask else ""
+    offset = f" ending {format_duration(aggregate.offset_us)} ago" if aggregate.offset_us else ""
+    return f"{aggregate.function}({aggregate.value or '*'}){where} over {window}{offset}"
+
+
+def _origin(rows: Rows) -> str:
+    match rows:
         case SourceRows(scan=scan):
-            origin = f"source '{scan.name}'"
-        case stored:
-            origin = f"{len(stored.files)} stored files"
-    columns = ", ".join(column.name for column in join.columns)
-    return f"{join.label} on {on}: {rule}; {columns}; from {origin}"
+            return f"source '{scan.name}'"
+        case StoredRows(files=files):
+            return f"{len(files)} stored files"

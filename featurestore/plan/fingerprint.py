@@ -42,8 +42,9 @@ def storage(view: ViewRecord) -> str:
             "view": view.name,
             "source": msgspec.to_builtins(kept),
             "keys": view.keys,
-            "columns": sorted((c.stored, c.dtype, c.column, c.expression or "") for c in view.features),
-            "windowed": sorted({(a.column, a.where or "") for a in view.aggregations}),
+            "columns": sorted(
+                (c.stored, c.dtype, c.column, c.expression or "") for c in (*view.features, *view.events)
+            ),
             "contract": msgspec.to_builtins(view.contract),
             "on_refusal": view.on_refusal,
         }
@@ -52,7 +53,8 @@ def storage(view: ViewRecord) -> str:
 
 def publication(view: ViewRecord) -> str:
     """Digest of what is published online: the kept rows, and what decides which of them are in force."""
-    return _digest([storage(view), view.delay_us, view.source.visibility])
+    aggregations = msgspec.to_builtins([_plain(aggregation) for aggregation in view.aggregations])
+    return _digest([storage(view), view.delay_us, view.source.visibility, view.every_us, aggregations])
 
 
 def _without_words(record: R) -> R:

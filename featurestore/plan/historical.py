@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from featurestore.dtypes import DType
 from featurestore.plan.nodes import Rows
 from featurestore.plan.on_demand import OnDemandStep
+from featurestore.plan.windows import WindowJoin
 from featurestore.timeline import Visibility
 
 
@@ -38,6 +39,11 @@ class PointInTimeJoin:
     visibility: Visibility = "event"
     timeless: bool = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the result's columns."""
+        return tuple(column.name for column in self.columns)
+
 
 @dataclass(frozen=True, slots=True)
 class HistoricalPlan:
@@ -49,7 +55,7 @@ class HistoricalPlan:
 
     features: str  # what was asked, for people: the service's name or the listed references
     timestamp: str
-    joins: tuple[PointInTimeJoin, ...]
+    joins: tuple[PointInTimeJoin | WindowJoin, ...]
     on_demand: tuple[OnDemandStep, ...]
     request: tuple[tuple[str, DType], ...]  # spine columns that on-demand features read
     outputs: tuple[tuple[str, DType], ...]

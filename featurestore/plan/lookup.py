@@ -22,7 +22,9 @@ class LookupColumn:
 class ViewLookup:
     """One record per entity row: namespace, key, and what is read from it.
 
-    `keys` pairs the request's column name with the key's type, in the entity's order.
+    `keys` pairs the request's column name with the key's type, in the entity's order. Of a windowed view the value at
+    t stands at v (`featurestore.plan.windows`), which the namespace's watermark bounds: the record's last step at or
+    before v answers, and v is its event time.
     """
 
     label: str
@@ -33,6 +35,8 @@ class ViewLookup:
     ttl_us: int | None = None
     visibility: Visibility = "event"
     timeless: bool = False
+    windowed: bool = False
+    every_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

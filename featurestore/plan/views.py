@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from featurestore.dtypes import DType, parse, stored_type
 from featurestore.plan.catalog import (
+    AggregationRecord,
     CsvPlace,
     DeltaPlace,
     FeatureRecord,
@@ -23,11 +25,15 @@ from featurestore.plan.nodes import (
     DeltaScan,
     FrameScan,
     ParquetScan,
+    Rows,
     Scan,
     SourceRows,
     SqlScan,
     StoredRows,
 )
+from featurestore.plan.windows import WindowAggregate, WindowSteps
+
+EVENT_ID = "__event_id"  # the event column that a source's event_id is kept in
 
 
 def scan_of(source: SourceRecord, root: str) -> Scan:
@@ -53,7 +59,7 @@ def source_rows(view: ViewRecord, root: str, start_us: int | None = None, extra:
         keys=tuple(Computed(key, parse(dtype), key) for key, dtype in view.keys),
         event_timestamp=view.source.event_timestamp,
         created_timestamp=view.source.created_timestamp,
-        columns=tuple(Computed(f.stored, parse(f.dtype), f.column, f.expression) for f in stored_features(view)),
+        columns=tuple(Computed(f.stored, parse(f.dtype), f.column, f.expression) for f in kept_columns(view)),
         start_us=start_us,
         extra=extra,
     )
@@ -65,21 +71,63 @@ def stored_rows(view: ViewRecord, files: tuple[str, ...]) -> StoredRows:
         view=view.name,
         files=files,
         keys=tuple(Column(key, parse(dtype)) for key, dtype in view.keys),
-        columns=tuple(Column(f.stored, parse(f.dtype)) for f in stored_features(view)),
+        columns=tuple(Column(f.stored, parse(f.dtype)) for f in kept_columns(view)),
         timeless=view.source.timeless,
         has_created=view.source.created_timestamp is not None,
     )
 
 
-def stored_features(view: ViewRecord) -> tuple[FeatureRecord, ...]:
-    """The features in the order of their stored columns, which a rename or a new order leaves alone."""
-    return tuple(sorted(view.features, key=lambda feature: feature.stored))
+def kept_columns(view: ViewRecord) -> tuple[FeatureRecord, ...]:
+    """What the offline table keeps beside keys and times: the features, or the event columns of a windowed view.
+
+    In the order of their stored columns, which a rename or a new order of features leaves alone.
+    """
+    return tuple(sorted((*view.features, *view.events), key=lambda column: column.stored))
+
+
+def published_columns(view: ViewRecord) -> tuple[FeatureRecord | AggregationRecord, ...]:
+    """The features in the order in which online records hold their values."""
+    return kept_columns(view) if not view.aggregations else tuple(sorted(view.aggregations, key=lambda a: a.name))
+
+
+def window_steps(
+    view: ViewRecord, rows: Rows, watermark_us: int | None, features: Iterable[tuple[str, str]] | None = None
+) -> WindowSteps:
+    """The steps of a windowed view; `features` are (feature, result name), by default all as they are published."""
+    asked = [(a.name, a.name) for a in published_columns(view)] if features is None else features
+    records = {aggregation.name: aggregation for aggregation in view.aggregations}
+    return WindowSteps(
+        rows=rows,
+        aggregates=tuple(_aggregate(records[feature], name) for feature, name in asked),
+        every_us=view.every_us,
+        delay_us=view.delay_us,
+        watermark_us=watermark_us,
+        visibility=view.source.visibility,
+        event_id=EVENT_ID if view.source.event_id is not None else None,
+    )
+
+
+def _aggregate(record: AggregationRecord, name: str) -> WindowAggregate:
+    params = record.params
+    return WindowAggregate(
+        name=name,
+        dtype=parse(record.dtype),
+        function=record.function,
+        value=record.value or None,
+        mask=record.mask or None,
+        under=record.under or None,
+        window_us=record.window_us,
+        offset_us=record.offset_us,
+        n=int(params["n"]) if "n" in params else None,
+        p=float(params["p"]) if "p" in params else None,
+        series=int(params["series"]) if "series" in params else None,
+    )
 
 
 def stored_types(view: ViewRecord) -> tuple[tuple[str, DType], ...]:
     """Name and type in the Delta table of the keys and features."""
     keys = tuple((key, stored_type(parse(dtype))) for key, dtype in view.keys)
-    return (*keys, *((f.stored, stored_type(parse(f.dtype))) for f in stored_features(view)))
+    return (*keys, *((f.stored, stored_type(parse(f.dtype))) for f in kept_columns(view)))
 
 
 def table_name(view: ViewRecord) -> str:

@@ -15,19 +15,28 @@ from featurestore.definitions import (
     SqlSource,
     ViewProjection,
 )
-from featurestore.errors import DefinitionError, Fault, FeatureStoreError
-from featurestore.plan.catalog import (
-    Catalog,
-    Object,
-)
+from featurestore.dtypes import DType, parse
+from featurestore.engines.base import OfflineEngine
+from featurestore.errors import DefinitionError, Fault, FeatureStoreError, InputError
+from featurestore.plan.catalog import Catalog, Object, ViewRecord
+from featurestore.project.events import with_event_columns
 from featurestore.project.records import record_of
 
 
-def declared_catalog(declarations: Iterable[Declaration], root: Path) -> Catalog:
+def declared_catalog(declarations: Iterable[Declaration], root: Path, engine: OfflineEngine) -> Catalog:
     """The catalog of all declarations and of what they refer to; raises DefinitionError with every fault.
 
-    Faults: two objects of one kind with one name, SQL or a contract or a function that cannot be used.
+    The engine types aggregations by their source. Faults: two objects of one kind with one name, SQL or a contract or
+    a function that cannot be used, an aggregation that does not fit its source.
     """
+
+    def type_of(view: str, feature: str) -> DType:
+        if ("view", view) not in named:
+            raise InputError(f"view '{view}' has faults of its own.")
+        record = named["view", view][1]
+        assert isinstance(record, ViewRecord)
+        return parse(record.output(feature).dtype)
+
     named: dict[tuple[str, str], tuple[Declaration, Object]] = {}
     faults: list[Fault] = []
     for declaration in _with_references(declarations):
@@ -35,7 +44,12 @@ def declared_catalog(declarations: Iterable[Declaration], root: Path) -> Catalog
             continue
         kind = _kind(declaration)
         try:
-            record = record_of(declaration, root)
+            record = record_of(declaration, root, type_of)
+            if isinstance(record, ViewRecord):
+                record = with_event_columns(record, engine, str(root))
+        except DefinitionError as error:
+            faults.extend(_fault(declaration, fault.message, root) for fault in error.faults)
+            continue
         except FeatureStoreError as error:
             faults.append(_fault(declaration, f"{kind} '{declaration.name}': {error}", root))
             continue

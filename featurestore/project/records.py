@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -29,7 +29,6 @@ from featurestore.definitions import (
 from featurestore.definitions.on_demand import input_names
 from featurestore.definitions.sources import TableSource
 from featurestore.dtypes import DType
-from featurestore.errors import DefinitionError, Fault
 from featurestore.plan.catalog import (
     AggregationRecord,
     ContractRecord,
@@ -56,9 +55,14 @@ from featurestore.plan.catalog import (
 from featurestore.sql import check_expression, check_query
 from featurestore.timeline import duration_us
 
+TypeOf = Callable[[str, str], DType]  # of a view's feature, by their names
 
-def record_of(declaration: Declaration, root: Path) -> Object:
-    """The record of one declaration; raises FeatureStoreError when its SQL, contract or function cannot be used."""
+
+def record_of(declaration: Declaration, root: Path, type_of: TypeOf) -> Object:
+    """The record of one declaration; raises FeatureStoreError when its SQL, contract or function cannot be used.
+
+    `type_of` tells the type of a feature of a view that was recorded before.
+    """
     match declaration:
         case Entity():
             keys = tuple((key, str(dtype)) for key, dtype in declaration.join_keys.items())
@@ -66,7 +70,7 @@ def record_of(declaration: Declaration, root: Path) -> Object:
         case FeatureView():
             return _view_record(declaration, root)
         case OnDemandFeatureView():
-            return _on_demand_record(declaration)
+            return _on_demand_record(declaration, type_of)
         case FeatureService():
             members = tuple(
                 _projected(m) if isinstance(m, ViewProjection) else OnDemandMember(view=m.name)
@@ -85,6 +89,7 @@ def _source_record(source: TableSource, root: Path) -> SourceRecord:
         place=_source_place(source, root),
         event_timestamp=source.event_timestamp,
         created_timestamp=source.created_timestamp,
+        event_id=source.event_id,
         delay_us=duration_us(source.delay),
         timeless=source.timeless,
         visibility=source.visibility,
@@ -179,7 +184,7 @@ def _aggregation_record(aggregation: Aggregation) -> AggregationRecord:
     )
 
 
-def _on_demand_record(view: OnDemandFeatureView) -> OnDemandRecord:
+def _on_demand_record(view: OnDemandFeatureView, type_of: TypeOf) -> OnDemandRecord:
     inputs: dict[str, DType] = {}
     parts: list[Requested | Projected] = []
     for part in view.inputs:
@@ -189,7 +194,7 @@ def _on_demand_record(view: OnDemandFeatureView) -> OnDemandRecord:
                 columns = tuple((name, str(dtype)) for name, dtype in part.columns.items())
                 parts.append(Requested(source=part.name, columns=columns))
             case ViewProjection():
-                inputs |= {name: _feature_type(part.view, name) for name in input_names(part)}
+                inputs |= {name: type_of(part.view.name, name) for name in input_names(part)}
                 parts.append(_projected(part))
             case FeatureView():
                 raise AssertionError("declarations turn views into projections")
@@ -206,13 +211,6 @@ def _on_demand_record(view: OnDemandFeatureView) -> OnDemandRecord:
     return OnDemandRecord(
         name=view.name, inputs=tuple(parts), features=features, computation=computation, metadata=_metadata(view)
     )
-
-
-def _feature_type(view: FeatureView, name: str) -> DType:
-    feature = next(feature for feature in view.features if feature.name == name)
-    if isinstance(feature, Feature):
-        return feature.dtype
-    raise DefinitionError([Fault(f"'{name}' is windowed: its type is not declared.")])
 
 
 def _projected(projection: ViewProjection) -> Projected:

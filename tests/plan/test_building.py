@@ -6,11 +6,10 @@ import pytest
 
 from featurestore.dtypes import Bool, Float64, String
 from featurestore.errors import InputError, UnknownNameError
-from featurestore.plan.building import build_historical_plan, build_lookup_plan
+from featurestore.plan.building import ViewInput, build_historical_plan, build_lookup_plan
 from featurestore.plan.catalog import Catalog, ExpressionText, OnDemandMember, OnDemandRecord, Requested, ServiceRecord
 from featurestore.plan.explain import explain_historical
 from featurestore.plan.historical import Projection
-from featurestore.plan.nodes import Rows
 from featurestore.plan.selection import select, view_members
 from featurestore.plan.views import stored_rows
 from tests.plan.catalogs import catalog, feature, projected, service, view
@@ -33,8 +32,8 @@ def flights() -> Catalog:
     return catalog(WEATHER, DEPARTURE, ServiceRecord(name="flight_v1", members=members), both)
 
 
-def rows() -> dict[str, Rows]:
-    return {"origin_weather": stored_rows(WEATHER, ("a.parquet",))}
+def rows() -> dict[str, ViewInput]:
+    return {"origin_weather": ViewInput(stored_rows(WEATHER, ("a.parquet",)), 5)}
 
 
 def test_on_demand_inputs_join_the_reading_of_the_same_view_under_a_hidden_name() -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from featurestore.engines.duckdb import DuckDbEngine
 from featurestore.errors import ConfigurationError, DefinitionError
+from featurestore.plan.catalog import Catalog
 from featurestore.project.cataloging import declared_catalog
 from featurestore.project.configuration import find_root, load_configuration
 from featurestore.project.loading import load_declarations
@@ -29,15 +31,19 @@ def write(root: Path, **files: str) -> Path:
     return root
 
 
+def declared(root: Path) -> Catalog:
+    return declared_catalog(load_declarations(root, "feature_defs"), root, DuckDbEngine())
+
+
 def faults(root: Path) -> list[str]:
     with pytest.raises(DefinitionError) as caught:
-        declared_catalog(load_declarations(root, "feature_defs"), root)
+        declared(root)
     return [str(fault) for fault in caught.value.faults]
 
 
 def test_files_may_import_each_other_and_each_object_counts_once(tmp_path: Path) -> None:
     write(tmp_path, a=HEAD + CUSTOMER, b=HEAD + "from feature_defs.a import customer, purchases\n" + VIEW)
-    catalog = declared_catalog(load_declarations(tmp_path, "feature_defs"), tmp_path)
+    catalog = declared(tmp_path)
     assert (list(catalog.entities), list(catalog.sources), list(catalog.views)) == (
         ["customer"],
         ["purchases"],
@@ -49,7 +55,7 @@ def test_what_a_view_refers_to_is_declared_with_it(tmp_path: Path) -> None:
     inside = 'FeatureView("last", entities=[Entity("c", join_keys={"c": Int64})], features=[Feature("a", Int64)],\n'
     inside += '    source=CsvSource("s", path="s.csv", event_timestamp="t"))\n'
     write(tmp_path, a=HEAD + "view = " + inside)
-    catalog = declared_catalog(load_declarations(tmp_path, "feature_defs"), tmp_path)
+    catalog = declared(tmp_path)
     assert (list(catalog.entities), list(catalog.sources)) == (["c"], ["s"])
 
 
