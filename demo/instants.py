@@ -43,13 +43,10 @@ def flight_instants(flights: pl.DataFrame, airports: pl.DataFrame) -> pl.DataFra
         _date=pl.datetime("year", "month", "day", time_unit="us"), _zone=_destination_zone(airports)
     )
     if unknown := zoned.filter(pl.col("_zone").is_null())["dest"].unique().sort().to_list():
-        raise SourceError(
-            f"No time zone is known for {', '.join(unknown)}: add them to demo.instants.CARIBBEAN."
-        )
+        raise SourceError(f"No time zone is known for {', '.join(unknown)}: add them to demo.instants.CARIBBEAN.")
     try:
         timed = pl.concat(
-            _instants_at(part, str(part["_zone"][0]))
-            for part in zoned.partition_by("_zone", maintain_order=True)
+            _instants_at(part, str(part["_zone"][0])) for part in zoned.partition_by("_zone", maintain_order=True)
         )
     except pl.exceptions.ComputeError as error:
         raise SourceError(f"A scheduled time of the flights is not one instant: {error}") from error

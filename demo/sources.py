@@ -88,9 +88,7 @@ def weather_hours(weather: pl.DataFrame) -> pl.DataFrame:
     The hour that New York's clocks repeat on November 3 is two rows: it is two hours in UTC.
     """
     return (
-        weather.with_columns(
-            time_hour=pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%S%#z", time_unit="us")
-        )
+        weather.with_columns(time_hour=pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%S%#z", time_unit="us"))
         .rename({"origin": "airport"})
         .sort("time_hour", "airport")
     )

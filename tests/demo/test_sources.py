@@ -28,9 +28,7 @@ def flights(directory: Path) -> pl.DataFrame:
 
 
 def test_every_row_of_the_tables_is_written(directory: Path) -> None:
-    rows = {
-        path.stem: pl.scan_parquet(path).select(pl.len()).collect().item() for path in directory.iterdir()
-    }
+    rows = {path.stem: pl.scan_parquet(path).select(pl.len()).collect().item() for path in directory.iterdir()}
     assert rows == {
         "flights": 336_776,
         "landings": 327_346,
@@ -70,9 +68,7 @@ def test_departures_are_in_order_from_new_years_morning(flights: pl.DataFrame) -
 
 
 def test_a_flight_is_cancelled_or_diverted_or_arrived(flights: pl.DataFrame) -> None:
-    fates = flights.group_by(
-        "cancelled", "diverted", pl.col("arrived_at").is_not_null().alias("arrived")
-    ).len()
+    fates = flights.group_by("cancelled", "diverted", pl.col("arrived_at").is_not_null().alias("arrived")).len()
     assert sorted(fates.rows()) == [
         (False, False, True, 327_346),
         (False, True, False, 1_175),
@@ -82,9 +78,7 @@ def test_a_flight_is_cancelled_or_diverted_or_arrived(flights: pl.DataFrame) -> 
 
 def test_the_actual_departure_shows_the_recorded_clock_time(flights: pl.DataFrame) -> None:
     clock = pl.col("departed_at").dt.convert_time_zone("America/New_York").dt.strftime("%H%M").cast(pl.Int32)
-    raw = tables.read_flights().select(
-        "carrier", "flight", "origin", "month", "day", pl.col("dep_time") % 2400
-    )
+    raw = tables.read_flights().select("carrier", "flight", "origin", "month", "day", pl.col("dep_time") % 2400)
     local = pl.col("sched_dep").dt.convert_time_zone("America/New_York")
     found = flights.select(
         "carrier",
@@ -110,9 +104,7 @@ def test_only_arrivals_are_landings_and_each_is_known_when_it_lands(flights: pl.
 def test_the_repeated_hour_of_weather_is_two_hours(directory: Path) -> None:
     hours = pl.read_parquet(directory / "weather.parquet").filter(
         (pl.col("airport") == "JFK")
-        & pl.col("time_hour").is_between(
-            datetime(2013, 11, 3, 4, tzinfo=UTC), datetime(2013, 11, 3, 7, tzinfo=UTC)
-        )
+        & pl.col("time_hour").is_between(datetime(2013, 11, 3, 4, tzinfo=UTC), datetime(2013, 11, 3, 7, tzinfo=UTC))
     )
     # New York showed 0, 1 (EDT), 1 (EST) and 2; the table has no reading at midnight.
     assert hours.select("time_hour", "temp").rows() == [

@@ -1,0 +1,1 @@
+"""The example declarations: flights from New York in 2013."""
