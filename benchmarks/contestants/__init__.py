@@ -1,0 +1,1 @@
+"""One module per contestant, each run as a program in a process of its own."""

@@ -1,0 +1,56 @@
+"""What a contestant says of itself, on the last line of its output.
+
+Only the standard library: this module also runs under the interpreter of a contestant that lives in an environment of
+its own.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+WARM_UP = 2_000
+
+
+def measured(work: Callable[[], object]) -> None:
+    """Run the work and report its wall and CPU seconds, and the peak memory of the process in MB."""
+    began, cpu_began = time.perf_counter(), time.process_time()
+    work()
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    report(seconds=seconds, cpu_seconds=cpu_seconds, peak_mb=peak_mb())
+
+
+def measured_calls(call: Callable[[int], object], arguments: Sequence[int]) -> None:
+    """Call once per argument, the first ones to warm up, and report percentiles of the others in microseconds."""
+    for argument in arguments[:WARM_UP]:
+        call(argument)
+    taken = []
+    clock = time.perf_counter_ns
+    for argument in arguments[WARM_UP:]:
+        began = clock()
+        call(argument)
+        taken.append(clock() - began)
+    taken.sort()
+    report(p50_us=taken[len(taken) // 2] / 1000, p99_us=taken[len(taken) * 99 // 100] / 1000, peak_mb=peak_mb())
+
+
+def report(**numbers: float) -> None:
+    """Print numbers for `contest` to read."""
+    print(json.dumps(numbers))
+
+
+def peak_mb() -> float:
+    """The greatest resident memory of this process so far.
+
+    Linux hands `ru_maxrss` down from the process that started this one, so its own high-water mark is read there.
+    """
+    if _STATUS.exists():
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    unit = 1024 * 1024 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

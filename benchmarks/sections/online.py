@@ -1,0 +1,79 @@
+"""Lookup of one entity in three views of ten features, in process."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from benchmarks.contest import REPOSITORY, Standing, hold, module, run
+from benchmarks.contestants import raw_online
+from benchmarks.inputs import write_online
+from benchmarks.measure import WARM_UP
+from benchmarks.options import Options
+from benchmarks.report import Number, Section, Target, table
+from featurestore import FeatureStore
+
+_END = datetime(2025, 2, 1, tzinfo=UTC)
+_LOOKUPS = WARM_UP + 50_000
+_FEAST_LOOKUPS = WARM_UP + 2_000
+_NUMBERS = (
+    Number("p50_us", "p50, microseconds", ".1f", ranged=True),
+    Number("p99_us", "p99, microseconds", ".1f"),
+    Number("peak_mb", "peak MB", ",.0f"),
+)
+
+
+def measure(options: Options) -> Section:
+    """Prepare what is missing and let all answer in turns."""
+    place, entities = options.workspace / "online", options.sizes.online
+    _prepare(options)
+    standings = hold(
+        (
+            options.ours(
+                "raw", "raw_online", "three LMDB gets, three MessagePack decodes", *(place, entities, _LOOKUPS)
+            ),
+            options.ours(
+                "featurestore",
+                "featurestore_online",
+                "`get_online_features(...).to_dict()`, LMDB",
+                *(place, entities, _LOOKUPS),
+            ),
+            *options.theirs("feast_online", "SQLite, in process", place / "feast", entities, _FEAST_LOOKUPS),
+        ),
+        options.rounds,
+    )
+    return _section(options, standings)
+
+
+def _prepare(options: Options) -> None:
+    place = options.workspace / "online"
+    if not (place / "ready").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        write_online(place / "inputs", options.sizes)
+        shutil.copytree(REPOSITORY / "benchmarks" / "projects" / "online", place / "project")
+        with FeatureStore(place / "project") as store:
+            store.apply()
+            store.materialize(_END)
+        raw_online.publish(place)
+        (place / "ready").touch()
+    if options.feast is not None and not (place / "feast" / "online.db").exists():
+        run(module(options.feast, "contestants.feast_project", "online", place / "feast", place / "inputs"))
+
+
+def _section(options: Options, standings: Sequence[Standing]) -> Section:
+    p50 = {standing.contestant.name: standing.median("p50_us") for standing in standings}
+    targets = [Target("featurestore / raw, at most 4", p50["featurestore"] / p50["raw"], 4.0)]
+    if "feast" in p50:
+        ratio = p50["feast"] / p50["featurestore"]
+        targets.append(Target("feast / featurestore, at least 10", ratio, 10.0, at_most=False))
+    return Section(
+        title="Online lookup",
+        command=options.command,
+        paragraphs=(
+            f"One entity of {options.sizes.online:,}, three views of ten doubles, in process, {options.rounds} rounds "
+            f"of {_LOOKUPS - WARM_UP:,} lookups (Feast: {_FEAST_LOOKUPS - WARM_UP:,}) after {WARM_UP:,} to warm up.",
+            table(standings, _NUMBERS, base="raw"),
+        ),
+        targets=tuple(targets),
+    )
