@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from featurestore.contracts.declared import Shape, row_failures, structure_failures
 from featurestore.contracts.failures import Failure, Mask, failing_rows, merge, row_reasons, to_reasons
-from featurestore.contracts.verdict import REASONS, Occasion, Outcome, Policy, Verdict
+from featurestore.contracts.verdict import REASONS, LetThrough, Occasion, Outcome, Policy, Verdict
 from featurestore.contracts.waiver import Pardon, Waiver, chunk_digest, pardon
 from featurestore.errors import GateRefused
 from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE, Column, SourceRows
@@ -86,8 +86,11 @@ class Gate:
         pardoned = pardon(chunk, failures, occasion, valid)
         remaining = pardoned.remaining(failures)
         if self.policy == "drop" and all(failure.row_wise for failure in remaining):
-            remaining = self._inseparable(chunk, remaining, pardoned)
-        return self._verdict(chunk, occasion, remaining, pardoned)
+            remaining, unsettled = self._without_dropped(chunk, remaining, pardoned)
+            settled = pardon(chunk, unsettled, occasion, valid)
+            remaining = (*remaining, *settled.remaining(unsettled))
+            pardoned = replace(pardoned, by=(*pardoned.by, *settled.by))
+        return self._verdict(chunk, occasion, remaining, pardoned.by)
 
     @property
     def _shape(self) -> Shape:
@@ -142,20 +145,27 @@ class Gate:
         present = chunk.column_names
         return {column: name for column, name in names if name and column in present and name not in present}
 
-    def _inseparable(self, chunk: pa.Table, failures: tuple[Failure, ...], pardoned: Pardon) -> tuple[Failure, ...]:
-        """The failures; those of checks that depend on other rows no longer row-wise, so that they refuse the chunk."""
+    def _without_dropped(
+        self, chunk: pa.Table, failures: tuple[Failure, ...], pardoned: Pardon
+    ) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
+        """What becomes of the failures when the failing rows are judged alone, and in what the other rows then fail.
+
+        A check that says otherwise of the rows alone depends on other rows: it is no longer row-wise.
+        """
         dropped = failing_rows(failures, chunk.num_rows)
         if self.contract is None or not dropped.any():
-            return failures
-        kept = Pardon(pardoned.rows[~dropped], pardoned.checks)
+            return failures, ()
         alone = {f.name: f.rows for f in self._contract_failures(chunk.filter(pa.array(dropped)))}
-        left = kept.remaining(self._contract_failures(chunk.filter(pa.array(~dropped))))
-        left = kept.remaining(
-            replace(f, check=f"{f.check}, once rows are dropped", rows=None, row_wise=False) for f in left
+        others = Pardon(pardoned.rows[~dropped], pardoned.checks)
+        left = others.remaining(self._contract_failures(chunk.filter(pa.array(~dropped))))
+        return (
+            tuple(_believed(failure, alone.get(failure.name), dropped) for failure in failures),
+            tuple(replace(f, check=f"{f.check}, once rows are dropped", rows=None, row_wise=False) for f in left),
         )
-        return (*(_believed(failure, alone.get(failure.name), dropped) for failure in failures), *left)
 
-    def _verdict(self, chunk: pa.Table, occasion: Occasion, failures: tuple[Failure, ...], pardoned: Pardon) -> Verdict:
+    def _verdict(
+        self, chunk: pa.Table, occasion: Occasion, failures: tuple[Failure, ...], by: tuple[LetThrough, ...]
+    ) -> Verdict:
         refused = failing_rows(failures, chunk.num_rows)
         outcome, accepted, whole = Outcome.PASSED, chunk, None
         if failures and self.policy == "drop" and all(failure.row_wise for failure in failures):
@@ -178,7 +188,7 @@ class Gate:
             reasons=to_reasons(failures, frame),
             accepted=accepted,
             refused=chunk.filter(pa.array(refused)).append_column(REASONS, reasons),
-            let_through=pardoned.by,
+            let_through=by,
             chunk=whole,
         )
 

@@ -199,7 +199,7 @@ def _answers_per_row(error: SchemaError, column: str | None, frame: pl.DataFrame
     """Whether a failed check gave one answer per row, rather than one for the whole frame."""
     if not isinstance(error.failure_cases, pl.DataFrame) or error.check_output.height != frame.height:
         return False
-    if frame.height > 1 or builtin_name(error.check) is not None:
+    if frame.height > 1:
         return True
     twice = pl.concat([frame, frame]).lazy()  # of a single row one answer tells nothing: ask about two
     answer = error.check(twice, column) if column else error.check(twice)

@@ -46,7 +46,10 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pardon:
-    """What waivers let through of one chunk: `rows` is True for released rows, `checks` are names of reasons."""
+    """What waivers let through of one chunk: `rows` is True for released rows, `checks` are names of reasons.
+
+    Neither holds anything that breaks a rule which cannot be waived.
+    """
 
     rows: Mask
     checks: frozenset[str]
@@ -58,9 +61,7 @@ class Pardon:
 
     def _remaining(self, failures: Iterable[Failure]) -> Iterator[Failure]:
         for failure in failures:
-            if not failure.waivable:
-                yield failure
-            elif not failure.row_wise:
+            if not failure.row_wise:
                 if failure.name not in self.checks:
                     yield failure
             elif failure.rows is not None and (rows := failure.rows & ~self.rows).any():

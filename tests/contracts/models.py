@@ -127,3 +127,9 @@ def gate(contract: type[pandera.DataFrameModel] | None = None, policy: Policy = 
         contract=contract,
         policy=policy,
     )
+
+
+def reasons(rows: pa.Table) -> list[list[str]]:
+    """The reasons of refused rows."""
+    found: list[list[str]] = rows.column("__reasons").to_pylist()
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,7 +113,9 @@ def test_an_empty_quarantine_lists_nothing(quarantine: Quarantine) -> None:
 
 
 @pytest.mark.parametrize("name", ["0123456789abcdef", "../outside", ""])
-def test_an_unknown_entry_is_refused_with_those_that_exist(quarantine: Quarantine, name: str) -> None:
+def test_an_unknown_entry_is_refused_with_those_that_exist(quarantine: Quarantine, directory: Path, name: str) -> None:
+    directory.mkdir(parents=True)
+    pq.write_table(pa.table({"x": [1]}), directory.parent / "outside.parquet")
     entry = quarantine.keep(gate(Weather).check(COLD, JANUARY), at_us=7)
     with pytest.raises(UnknownNameError) as unknown:
         quarantine.show(name)
@@ -172,6 +175,20 @@ def test_a_crash_before_the_rename_leaves_no_entry(
     monkeypatch.undo()
     assert quarantine.list() == ()
     assert quarantine.keep(gate(Weather).check(COLD, JANUARY), at_us=8).at_us == 8
+
+
+def test_an_entry_is_on_disk_before_it_has_its_name(
+    quarantine: Quarantine, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, bool]] = []
+
+    def record(descriptor: int) -> None:
+        kind = "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        synced.append((kind, any(directory.glob("*.parquet"))))
+
+    monkeypatch.setattr(os, "fsync", record)
+    quarantine.keep(gate(Weather).check(COLD, JANUARY), at_us=7)
+    assert synced == [("file", False), ("directory", True)]
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(

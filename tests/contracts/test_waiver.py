@@ -10,6 +10,7 @@ import numpy as np
 import pandera.polars as pandera
 import pyarrow as pa
 import pytest
+from pandera.api.polars.types import PolarsData
 
 from featurestore.contracts.gate import Gate, content_columns
 from featurestore.contracts.model import ContractModel
@@ -168,6 +169,44 @@ def test_a_row_without_a_key_is_refused_even_when_released_beside_others(quarant
     release(quarantine, gate(Weather), rows)
     verdict = gate(Weather).check(rows, JANUARY, quarantine.waivers("origin_weather"))
     assert (verdict.outcome, verdict.refused_rows, verdict.let_through[0].rows) == (Outcome.REFUSED, 1, 1)
+
+
+def test_a_row_that_no_release_can_admit_is_not_counted_as_let_through(quarantine: Quarantine) -> None:
+    rows = chunk(row(airport=None, temp=-273.0))
+    release(quarantine, gate(Weather), rows)
+    verdict = gate(Weather).check(rows, JANUARY, quarantine.waivers("origin_weather"))
+    assert (verdict.outcome, verdict.refused_rows, verdict.let_through) == (Outcome.REFUSED, 1, ())
+    assert [reason.name for reason in verdict.reasons] == [
+        "airport: not_nullable",
+        "temp: greater_than_or_equal_to(-60)",
+    ]
+
+
+def test_a_waiver_names_the_checks_of_the_chunk_that_can_be_let_through(quarantine: Quarantine) -> None:
+    class OneWarmStation(OneStation):
+        temp: float = pandera.Field(ge=0)
+
+    timeless = replace(gate(OneWarmStation), event_timestamp=None)
+    rows = chunk(row(station="a"), row(station="b", temp=-1.0)).drop_columns(["__event_timestamp"])
+    waiver = release(quarantine, timeless, rows)
+    assert waiver.checks == {"station: only_one"}
+    assert timeless.check(rows, JANUARY, [waiver]).reasons[0].name == "one row per key"
+
+
+def test_what_remains_after_a_drop_can_be_released_too(quarantine: Quarantine) -> None:
+    class OddNumberOfRows(Weather):
+        @pandera.dataframe_check
+        @classmethod
+        def odd(cls, data: PolarsData) -> bool:
+            return data.lazyframe.collect().height % 2 == 1
+
+    judged = gate(OddNumberOfRows, "drop")
+    first = judged.check(chunk(row(), row(), COLD), JANUARY)
+    assert [reason.name for reason in first.reasons][1:] == ["odd, once rows are dropped"]
+    release(quarantine, judged, chunk(row(), row(), COLD))
+    again = judged.check(chunk(row(), COLD, row(temp=99.0)), JANUARY, quarantine.waivers("origin_weather"))
+    assert (again.outcome, again.refused_rows, again.accepted.num_rows) == (Outcome.DROPPED, 1, 2)
+    assert [(let.rows, let.checks) for let in again.let_through] == [(1, ()), (0, ("odd, once rows are dropped",))]
 
 
 def test_the_older_of_two_releases_is_credited(quarantine: Quarantine) -> None:
