@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import pyarrow as pa
+
+from featurestore.dtypes import parse
 from featurestore.engines.base import OfflineEngine
 from featurestore.offline.tables import UNBOUNDED, Snapshot
 from featurestore.online.base import OnlineStore
 from featurestore.online.values import Publication, pack_records
 from featurestore.plan.catalog import ViewRecord
 from featurestore.plan.materialization import CurrentPlan
-from featurestore.plan.views import namespace, stored_rows
+from featurestore.plan.nodes import Column, StoredRows
+from featurestore.plan.views import namespace, published_columns, stored_rows, window_steps
+from featurestore.plan.windows import CurrentWindowsPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +53,20 @@ class Publisher:
             return 0
         since = run.start_us if run and before and _continues(before, run) else None
         rows = stored_rows(view, snapshot.files)
-        plan = CurrentPlan(rows, target.published_us, view.delay_us, view.source.visibility, since)
-        with self.engine.current(plan) as reader:
-            records = pack_records(reader, rows.keys, rows.columns)
+        columns = [Column(column.name, parse(column.dtype)) for column in published_columns(view)]
+        with self._current(view, rows, target.published_us, since) as reader:
+            records = pack_records(reader, rows.keys, columns if view.aggregations else rows.columns)
             if since is None:
                 return self.store.replace(space, records, meta=target.pack())
             return self.store.write(space, records, meta=target.pack()).written
+
+    def _current(
+        self, view: ViewRecord, rows: StoredRows, at_us: int, since_us: int | None
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        if view.aggregations:
+            steps = window_steps(view, rows, watermark_us=at_us)
+            return self.engine.current_windows(CurrentWindowsPlan(steps, at_us, since_us))
+        return self.engine.current(CurrentPlan(rows, at_us, view.delay_us, view.source.visibility, since_us))
 
     def published(self, view: ViewRecord) -> Publication | None:
         """What the view's namespace holds; None when it was never published."""

@@ -26,7 +26,7 @@ from featurestore.plan.catalog import ContractRecord, ViewRecord
 from featurestore.plan.intervals import Asked, Chunk, Committed, plan_chunks
 from featurestore.plan.materialization import ExtractPlan
 from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE, Computed, FrameScan, SourceRows
-from featurestore.plan.views import scan_of, source_rows, stored_types, table_name
+from featurestore.plan.views import scan_of, source_rows, stored_types, table_name, window_steps
 from featurestore.timeline import Clock, format_instant
 
 _ROWS_PER_COMMIT_BITS = 40
@@ -107,7 +107,7 @@ class Materializer:
     def _judged(self, view: ViewRecord, chunk: Chunk) -> Verdict:
         """The verdict on a chunk's rows; raises GateRefused, with the rows in quarantine, when it refuses."""
         occasion = Occasion(table_name(view), chunk.start_us, None if view.source.timeless else chunk.end_us)
-        verdict = self.judge(view, chunk.start_us, chunk.end_us, chunk.in_force, occasion)
+        verdict = self.judge(view, _first_event(view, chunk), chunk.end_us, chunk.in_force, occasion)
         if view.source.timeless and not verdict.rows:
             raise _empty(view)
         if verdict.outcome is not Outcome.PASSED:
@@ -128,6 +128,7 @@ class Materializer:
         extra = () if contract is None else tuple(column.name for column in contract_columns(contract))
         rows = source_rows(view, self.root, extra=self._carried(view, extra))
         timeless = view.source.timeless
+        in_force = in_force and not view.aggregations
         plan = ExtractPlan(rows, None if timeless else start_us, None if timeless else end_us, in_force)
         with self.engine.extract(plan) as reader:
             table = reader.read_all()
@@ -139,7 +140,7 @@ class Materializer:
 
         Raises GateRefused when the contract refuses them as a whole.
         """
-        start = snapshot.start_us if snapshot else None
+        start = None if snapshot is None else snapshot.reach_us if view.aggregations else snapshot.start_us
         if view.contract is None:
             return source_rows(view, self.root, start)
         verdict = self.judge(view, start, None, start is not None, Occasion(table_name(view), start, None))
@@ -170,6 +171,14 @@ class Materializer:
         return self.publisher.publish(view, snapshot, run)
 
 
+def _first_event(view: ViewRecord, chunk: Chunk) -> int | None:
+    """Where a chunk's rows begin: a windowed view's first chunk also takes the events in its windows at the start."""
+    if chunk.start_us is None or not (view.aggregations and chunk.in_force):
+        return chunk.start_us
+    reach = window_steps(view, source_rows(view, ""), None).reach_us
+    return None if reach is None else chunk.start_us - reach
+
+
 def _commit(view: ViewRecord, version: int, chunk: Chunk, snapshot: Snapshot | None, verdict: Verdict) -> Commit:
     whole = view.source.timeless
     return Commit(
@@ -187,6 +196,7 @@ def _commit(view: ViewRecord, version: int, chunk: Chunk, snapshot: Snapshot | N
             "rows": str(verdict.accepted.num_rows),
             "dropped": str(verdict.refused_rows),
         },
+        reach_us=_first_event(view, chunk) if snapshot is None or chunk.in_force else snapshot.reach_us,
     )
 
 

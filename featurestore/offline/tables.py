@@ -19,15 +19,16 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from featurestore.errors import ConflictError, OfflineStoreError
 from featurestore.timeline import EVENT_TIMESTAMP, to_datetime
 
-UNBOUNDED = -(2**63)  # committed start of a first run that took everything from the beginning
-_START, _WATERMARK = "featurestore.start", "featurestore.watermark"
+UNBOUNDED = -(2**63)  # stands for the beginning of time, where a first run took everything
+_START, _WATERMARK, _REACH = "featurestore.start", "featurestore.watermark", "featurestore.reach"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One version of a table: its data files, and what is committed without a gap: [start_us, watermark_us).
 
-    `start_us` None: from the beginning. `committed_at_us` is when this version was committed.
+    `start_us` None: from the beginning. `reach_us`: events before it do not exist for a windowed view (None: all do).
+    `committed_at_us` is when this version was committed.
     """
 
     table: str
@@ -36,6 +37,7 @@ class Snapshot:
     rows: int
     start_us: int | None
     watermark_us: int
+    reach_us: int | None
     committed_at_us: int
 
 
@@ -44,8 +46,8 @@ class Commit:
     """What one commit replaces: rows with event time in [delete_from_us, end_us); with both None all of them.
 
     `delete_from_us` None alone: from the beginning. `start_us` and `watermark_us` are what is committed without a gap
-    afterwards. `base_version` is the version this was computed on; None means that there was no table. `notes` are
-    kept in the log for people.
+    afterwards, `reach_us` the earliest event that exists for a windowed view. `base_version` is the version this was
+    computed on; None means that there was no table. `notes` are kept in the log for people.
     """
 
     table: str
@@ -55,6 +57,7 @@ class Commit:
     start_us: int | None
     watermark_us: int
     notes: Mapping[str, str]
+    reach_us: int | None = None
 
     @property
     def version(self) -> int:
@@ -109,10 +112,10 @@ class OfflineTables:
 
     def _write(self, commit: Commit, rows: pa.RecordBatchReader) -> None:
         path = self.directory / commit.table
-        start = UNBOUNDED if commit.start_us is None else commit.start_us
+        marks = {_START: commit.start_us, _WATERMARK: commit.watermark_us, _REACH: commit.reach_us}
         properties = CommitProperties(
             custom_metadata=dict(commit.notes),
-            app_transactions=[Transaction(_START, start), Transaction(_WATERMARK, commit.watermark_us)],
+            app_transactions=[Transaction(n, UNBOUNDED if us is None else us) for n, us in marks.items()],
             max_commit_retries=0,
         )
         if commit.base_version is None:
@@ -123,8 +126,8 @@ class OfflineTables:
 
 
 def _snapshot(table: str, delta: DeltaTable) -> Snapshot:
-    start, watermark = delta.transaction_version(_START), delta.transaction_version(_WATERMARK)
-    if start is None or watermark is None:
+    start, watermark, reach = (delta.transaction_version(name) for name in (_START, _WATERMARK, _REACH))
+    if start is None or watermark is None or reach is None:
         raise ValueError("it carries no watermark, so this platform did not write it")
     latest = delta.history(limit=1)[0]
     counts = pa.table(delta.get_add_actions(flatten=True)).column("num_records").to_pylist()
@@ -135,6 +138,7 @@ def _snapshot(table: str, delta: DeltaTable) -> Snapshot:
         rows=sum(counts),
         start_us=None if start == UNBOUNDED else start,
         watermark_us=watermark,
+        reach_us=None if reach == UNBOUNDED else reach,
         committed_at_us=int(latest["timestamp"]) * 1000,
     )
 

@@ -82,7 +82,8 @@ class Computed:
 class SourceRows:
     """A view's rows computed from its source, with canonical columns: keys, times, sequence, computed columns.
 
-    `start_us` None: all rows. Otherwise rows with event time at or after it, and each key's last row before it.
+    `start_us` None: all rows. Otherwise rows with event time at or after it, and each key's last row before it unless
+    they are `events`.
     `extra` names source columns carried along under their own names, for the contract. A timeless source has no
     `event_timestamp`.
     """
@@ -95,6 +96,7 @@ class SourceRows:
     columns: tuple[Computed, ...]
     start_us: int | None = None
     extra: tuple[str, ...] = ()
+    events: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ def source_rows(view: ViewRecord, root: str, start_us: int | None = None, extra:
         columns=tuple(Computed(f.stored, parse(f.dtype), f.column, f.expression) for f in kept_columns(view)),
         start_us=start_us,
         extra=extra,
+        events=bool(view.aggregations),
     )
 
 
