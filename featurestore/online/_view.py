@@ -12,12 +12,10 @@ from featurestore.online.base import STAMP_SIZE
 from featurestore.online.keys import entity_encoder
 from featurestore.online.values import FIRST_VALUE, Publication, decode_steps
 from featurestore.plan.lookup import ViewLookup
-from featurestore.timeline import Status, age_status
+from featurestore.timeline import Status, age_status, floor_to_grid
 
 Step: TypeAlias = list[Any]  # as decoded: event time, created time, values
 Found: TypeAlias = tuple[list[Step], list[Status], list[int | None]]  # per record: row to project, status, event time
-
-ALWAYS_US = -(2**63)  # before every instant
 
 _PRESENT, _NOT_FOUND, _OUTSIDE_MAX_AGE = Status.PRESENT, Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE
 
@@ -25,31 +23,31 @@ _PRESENT, _NOT_FOUND, _OUTSIDE_MAX_AGE = Status.PRESENT, Status.NOT_FOUND, Statu
 class CompiledView:
     """What a lookup does for one view, with all that the plan decides worked out beforehand."""
 
-    __slots__ = ("_decoders", "_project", "_publication", "_timeless", "encode", "find", "label", "namespace")
+    __slots__ = ("_decoders", "_known", "_project", "_width", "encode", "find", "label", "namespace")
 
     def __init__(self, view: ViewLookup) -> None:
         self.label = view.label
         self.namespace = view.namespace
         self.encode: Callable[[Mapping[str, object]], bytes | None] = entity_encoder(view.keys)
-        self.find: Callable[[Sequence[bytes | None], int], Found] = _finder(view)
-        self._timeless = view.timeless
+        self.find: Callable[[Sequence[bytes | None], int, int | None], Found] = _finder(view)
+        self._width = len(view.columns)
         self._project = _projection([FIRST_VALUE + column.index for column in view.columns])
         decoders = ((i, wire_decoder(column.dtype)) for i, column in enumerate(view.columns))
         self._decoders = [(i, decoder) for i, decoder in decoders if decoder is not None]
-        self._publication: tuple[bytes, int] = (b"", ALWAYS_US)
+        self._known: tuple[bytes, Publication] | None = None
 
-    def published_us(self, meta: bytes | None) -> int:
-        """The first instant that the records answer; `meta` is decoded when it is not that of the last call."""
-        known, instant = self._publication
-        if meta == known:
-            return instant
+    def publication(self, meta: bytes | None) -> Publication:
+        """What the metadata says; decoded when it is not that of the last call."""
+        known = self._known
+        if known is not None and known[0] == meta:
+            return known[1]
         if meta is None:
             raise NotPublishedError(
                 f"View '{self.label}' was never published to the online store; run `featurestore materialize`."
             )
-        instant = ALWAYS_US if self._timeless else Publication.unpack(meta).published_us
-        self._publication = (meta, instant)
-        return instant
+        publication = Publication.unpack(meta)
+        self._known = (meta, publication)
+        return publication
 
     def columns(self, steps: Sequence[Step]) -> list[list[Value]]:
         """The view's columns as Python values, each with one value per step."""
@@ -58,6 +56,7 @@ class CompiledView:
             columns = [[value] for value in self._project(steps[0])]
         else:
             columns = [list(column) for column in zip(*map(self._project, steps), strict=True)]
+            columns = columns or [[] for _ in range(self._width)]
         for i, decoder in self._decoders:
             columns[i] = [None if value is None else decoder(value) for value in columns[i]]
         return columns
@@ -75,17 +74,22 @@ def _projection(indices: list[int]) -> Callable[[Step], Sequence[Any]]:
             return itemgetter(*indices)
 
 
-def _finder(view: ViewLookup) -> Callable[[Sequence[bytes | None], int], Found]:
-    """What finds in each record the step in force at an instant.
+def _finder(view: ViewLookup) -> Callable[[Sequence[bytes | None], int, int | None], Found]:
+    """What finds in each record the step in force at an instant, given the namespace's watermark.
 
-    The row to project is all null unless the step is PRESENT.
+    The row to project is all null unless the step is PRESENT. A windowed view's step reports the grid instant that it
+    answers for, any other its own event time.
     """
     absent: Step = [None] * (FIRST_VALUE + max((column.index for column in view.columns), default=0) + 1)
-    delay_us, ttl_us, timeless = view.delay_us, view.ttl_us, view.timeless
+    delay_us, ttl_us, timeless, windowed, every_us = (
+        view.delay_us, view.ttl_us, view.timeless, view.windowed, view.every_us
+    )  # fmt: skip
     by_created = view.visibility == "created"
 
-    def find(records: Sequence[bytes | None], at_us: int) -> Found:
+    def find(records: Sequence[bytes | None], at_us: int, watermark_us: int | None) -> Found:
         latest_us = at_us - delay_us
+        if windowed:
+            latest_us = _window_end(latest_us, every_us, watermark_us)
         rows: list[Step] = []
         statuses: list[Status] = []
         times: list[int | None] = []
@@ -101,13 +105,20 @@ def _finder(view: ViewLookup) -> Callable[[Sequence[bytes | None], int], Found]:
                 statuses.append(_NOT_FOUND)
                 times.append(None)
             else:
-                status = _PRESENT if ttl_us is None else age_status(step[0], at_us, ttl_us)
+                event_us = latest_us if windowed else step[0]
+                status = _PRESENT if ttl_us is None else age_status(event_us, at_us, ttl_us)
                 rows.append(step if status is _PRESENT else absent)
                 statuses.append(status)
-                times.append(step[0])
+                times.append(event_us)
         return rows, statuses, times
 
     return find
+
+
+def _window_end(latest_us: int, every_us: int | None, watermark_us: int | None) -> int:
+    """The instant at which a windowed view's value stands (`featurestore.plan.windows`)."""
+    bounded = latest_us if watermark_us is None else min(latest_us, watermark_us)
+    return bounded if every_us is None else floor_to_grid(bounded, every_us)
 
 
 def _last_visible(steps: Sequence[Step], latest_us: int, created_until_us: int | None) -> Step | None:

@@ -17,15 +17,18 @@ from featurestore.arrow import polars_type
 from featurestore.dtypes import DType, Value
 from featurestore.errors import ConfigurationError, InputError, NotPublishedError, OnlineStoreError
 from featurestore.online._request import request_column
-from featurestore.online._view import ALWAYS_US, CompiledView
+from featurestore.online._view import CompiledView
 from featurestore.online.base import OnlineStore
 from featurestore.online.result import AnswerShape, OnlineFeatures, Origin
+from featurestore.online.values import Publication
 from featurestore.plan.lookup import LookupPlan
 from featurestore.plan.on_demand import OnDemandStep
 from featurestore.timeline import format_instant
 
 Rows = Sequence[Mapping[str, object]]
 Evaluate = Callable[[Sequence[OnDemandStep], pl.DataFrame], pl.DataFrame]
+
+_ALWAYS_US = -(2**63)  # before every instant
 
 
 class Lookup:
@@ -80,18 +83,16 @@ class Lookup:
         asked = [[key for key in wanted if key is not None] if None in wanted else wanted for wanted in keys]
         requests = [(view.namespace, wanted) for view, wanted in zip(views, asked, strict=True)]
         answers = self._store.read(requests)  # type: ignore[arg-type]  # no None is left
-        since_us = ALWAYS_US
-        for view, (meta, _) in zip(views, answers, strict=True):
-            published_us = view.published_us(meta)
-            since_us = max(since_us, published_us)
+        publications = [view.publication(meta) for view, (meta, _) in zip(views, answers, strict=True)]
+        since_us = max([publication.published_us for publication in publications], default=_ALWAYS_US)
         if at_us is None:
             at_us = max(time.time_ns() // 1000, since_us)  # the present is never before the last publish
         elif at_us < since_us:
-            raise self._too_early(at_us, [meta for meta, _ in answers])
+            raise self._too_early(at_us, publications)
         origins: list[Origin] = []
-        for view, wanted, (_, found) in zip(views, keys, answers, strict=True):
+        for view, wanted, (_, found), publication in zip(views, keys, answers, publications, strict=True):
             records = found if len(found) == len(wanted) else _at_null_keys(wanted, found)
-            steps, statuses, times = view.find(records, at_us)
+            steps, statuses, times = view.find(records, at_us, publication.watermark_us)
             columns += view.columns(steps)
             origins.append((statuses, times))
         return origins
@@ -132,14 +133,12 @@ class Lookup:
                 break
         return InputError(f"'{self._plan.features}' needs the join keys {needed}; {found}.")
 
-    def _too_early(self, at_us: int, metas: Sequence[bytes | None]) -> NotPublishedError:
-        view, since_us = max(
-            ((view.label, view.published_us(meta)) for view, meta in zip(self._views, metas, strict=True)),
-            key=lambda published: published[1],
-        )
+    def _too_early(self, at_us: int, publications: Sequence[Publication]) -> NotPublishedError:
+        view, last = max(zip(self._views, publications, strict=True), key=lambda published: published[1].published_us)
         return NotPublishedError(
-            f"View '{view}' holds online what is in force since {format_instant(since_us)}, so it cannot answer at "
-            f"{format_instant(at_us)}; ask for a later instant, or ask the history with get_historical_features."
+            f"View '{view.label}' holds online what is in force since {format_instant(last.published_us)}, so it "
+            f"cannot answer at {format_instant(at_us)}; ask for a later instant, or ask the history with "
+            "get_historical_features."
         )
 
 

@@ -21,7 +21,8 @@ from featurestore.dtypes import Wire
 from featurestore.errors import InputError
 from featurestore.online.base import STAMP_SIZE
 from featurestore.online.keys import encode_batch
-from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Column
+from featurestore.plan.nodes import Column
+from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 Step = list[Wire]
 FIRST_VALUE = 2  # index of a step's first value, behind event and created time
@@ -35,8 +36,9 @@ decode_steps = msgspec.msgpack.Decoder(list[list]).decode  # type: ignore[type-a
 class Publication:
     """A namespace's metadata: what its records are the current values of.
 
-    The records answer instants at or after `published_us`. `version` is the offline table version they were read
-    from, `watermark_us` the end of what is committed there without a gap (null for a timeless view).
+    The records answer instants at or after `published_us` (for a timeless view: any). `version` is the offline table
+    version they were read from, `watermark_us` the end of what is committed there without a gap (null for a timeless
+    view).
     """
 
     published_us: int

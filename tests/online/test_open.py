@@ -1,0 +1,56 @@
+"""Which store a URL opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from featurestore.errors import ConfigurationError
+from featurestore.online.lmdb import LmdbOnlineStore
+from featurestore.online.open import open_online_store
+from featurestore.testing.online.records import read, record
+
+
+def test_an_lmdb_url_is_a_directory_below_the_root(tmp_path: Path) -> None:
+    store = open_online_store("lmdb://data/online", tmp_path)
+    assert isinstance(store, LmdbOnlineStore)
+    store.close()
+    assert (tmp_path / "data" / "online" / "data.mdb").is_file()
+
+
+def test_an_lmdb_url_may_be_absolute(tmp_path: Path) -> None:
+    open_online_store(f"lmdb://{tmp_path}/elsewhere", Path("/nowhere")).close()
+    assert (tmp_path / "elsewhere" / "data.mdb").is_file()
+
+
+def test_a_memory_url_is_shared_under_one_root_only(tmp_path: Path) -> None:
+    store = open_online_store("memory://", tmp_path)
+    store.write("users", [(b"1", record(1))])
+    same, other = open_online_store("memory://", tmp_path / "."), open_online_store("memory://", tmp_path / "other")
+    assert read(same, "users", b"1") == [record(1)]
+    assert read(other, "users", b"1") == [None]
+    store.close()
+    assert read(same, "users", b"1") == [record(1)]
+    same.close()
+    assert open_online_store("memory://", tmp_path).namespaces() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://localhost", "The online store 'redis://localhost' is not built yet; there are lmdb://"),
+        ("redis+cluster://a,b", "is not built yet"),
+        (
+            "dynamodb://table",
+            "The online store 'dynamodb://table' is not known; there are lmdb://<directory> and memory://",
+        ),
+        ("data/online", "The online store 'data/online' is not known"),
+        ("", "The online store '' is not known"),
+        ("lmdb://", "The online store 'lmdb://' names no directory; write lmdb://data/online"),
+    ],
+)
+def test_another_url_is_refused_with_what_there_is(url: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        open_online_store(url, tmp_path)
+    assert message in str(refused.value)
