@@ -140,6 +140,12 @@ class ValueRules(EngineSuite):
         table = history(engine, pa.table({"k": ["a"], "t": instants([10])}), join_of(view))
         assert_same(table.select(["x"]), pa.table({"x": array([None], Int64)}))
 
+    def test_a_null_vector_is_null_among_rows_that_are_not_found(self, engine: OfflineEngine, layout: Layout) -> None:
+        view = layout(view_table(("a", 10, None), dtype=Vector(Float64, 2)))
+        spine = pa.table({"k": ["a", "b", "a", "c"], "t": instants([10, 10, 9, 5])})
+        table = history(engine, spine, join_of(view))
+        assert_same(table.select(["x"]), pa.table({"x": array([None] * 4, Vector(Float64, 2))}))
+
 
 _WIDENED: tuple[tuple[pa.Array, DType, list[object]], ...] = (
     (pa.array([7, None], pa.int8()), Int64, [7, None]),
