@@ -9,11 +9,15 @@ import polars as pl
 from featurestore.arrow import polars_type
 from featurestore.dtypes import DType
 from featurestore.errors import InputError, UnknownNameError
-from featurestore.on_demand.expressions import parse_expression
+from featurestore.on_demand.expressions import parse_expression, reason
 from featurestore.on_demand.functions import find_function
 from featurestore.plan.on_demand import Expressions, Function, OnDemandStep
 
 _ROW = "__row"  # keeps the number of rows when a view has no inputs
+
+
+class RowsChangedError(InputError):
+    """A computation gave back more or fewer rows than it got."""
 
 
 def evaluate(steps: Sequence[OnDemandStep], frame: pl.DataFrame) -> pl.DataFrame:
@@ -48,7 +52,7 @@ def compute(step: OnDemandStep, inputs: pl.DataFrame) -> pl.DataFrame:
         case other:
             raise InputError(f"'{step.view}': the evaluator knows no computation {type(other).__name__}.")
     if computed.height != inputs.height:
-        raise InputError(
+        raise RowsChangedError(
             f"'{step.view}' turned {inputs.height} rows into {computed.height}; give back one row for each row."
         )
     columns = []
@@ -67,8 +71,12 @@ def _expressions(view: str, features: tuple[tuple[str, str], ...], inputs: pl.Da
         for name, expression in parsed:
             try:
                 inputs.with_columns(expression)
+            except pl.exceptions.ShapeError as error:
+                raise RowsChangedError(
+                    f"Feature '{name}' of '{view}' does not keep the number of rows: {reason(error)}."
+                ) from error
             except pl.exceptions.PolarsError as error:
-                raise InputError(f"Feature '{name}' of '{view}' fails: {error}.") from error
+                raise InputError(f"Feature '{name}' of '{view}' fails: {reason(error)}.") from error
         raise
 
 
@@ -92,7 +100,7 @@ def _as_type(series: pl.Series, dtype: DType, what: str) -> pl.Series:
     try:
         return series.cast(wanted, strict=True)
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"The {what} must be {dtype}: {error}.") from error
+        raise InputError(f"The {what} must be {dtype}: {reason(error)}.") from error
 
 
 def _converts(found: pl.DataType, wanted: pl.DataType) -> bool:

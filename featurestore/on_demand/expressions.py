@@ -26,7 +26,7 @@ def expression_text(expression: pl.Expr) -> str:
     try:
         text = expression.meta.serialize(format="json")
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"The expression {expression} cannot be written down: {error}.") from error
+        raise InputError(f"The expression {expression} cannot be written down: {reason(error)}.") from error
     _refuse_code(json.loads(text))
     try:
         survives = pl.Expr.deserialize(io.StringIO(text), format="json").meta.eq(expression)
@@ -61,6 +61,11 @@ def output_types(expressions: Mapping[str, pl.Expr], inputs: Mapping[str, DType]
     return {name: _output_type(name, expression, empty) for name, expression in expressions.items()}
 
 
+def reason(error: pl.exceptions.PolarsError) -> str:
+    """What polars says of an error, without the sentences of advice and the plan that follow."""
+    return str(error).partition("\n")[0].rstrip(".")
+
+
 def _output_type(name: str, expression: pl.Expr, empty: pl.DataFrame) -> DType:
     for column in expression.meta.root_names():
         if column not in empty.columns:
@@ -68,7 +73,7 @@ def _output_type(name: str, expression: pl.Expr, empty: pl.DataFrame) -> DType:
     try:
         found = empty.select(expression.alias(name)).schema[name]
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"The expression of feature '{name}' fails: {error}.") from error
+        raise InputError(f"The expression of feature '{name}' fails: {reason(error)}.") from error
     dtype = logical_polars_type(found)
     if dtype is None:
         raise InputError(

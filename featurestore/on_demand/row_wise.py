@@ -17,7 +17,7 @@ import polars as pl
 from featurestore.arrow import polars_type
 from featurestore.dtypes import Decimal, DType, List, Value, Vector
 from featurestore.errors import InputError
-from featurestore.on_demand.evaluation import compute, step_inputs
+from featurestore.on_demand.evaluation import RowsChangedError, compute, step_inputs
 from featurestore.plan.on_demand import OnDemandStep
 
 _ROWS = 24
@@ -50,6 +50,8 @@ def check_row_wise(step: OnDemandStep) -> None:
         for i in range(frame.height):
             try:
                 computed.append(compute(step, frame[i]))
+            except RowsChangedError:
+                raise
             except InputError as error:
                 failure = error
                 continue

@@ -36,7 +36,7 @@ def store(path: Path) -> Iterator[LmdbOnlineStore]:
     store.close()
 
 
-def run_python(code: str, *args: object, **options: object) -> subprocess.CompletedProcess[str]:
+def run_python(code: str, *args: object) -> subprocess.CompletedProcess[str]:
     """Run code in a new interpreter, with the store's imports, and wait for it."""
     prelude = (
         "import os, signal, sys; from pathlib import Path; from featurestore.online.lmdb import LmdbOnlineStore\n"
@@ -45,7 +45,7 @@ def run_python(code: str, *args: object, **options: object) -> subprocess.Comple
         "read = lambda store, namespace, *keys: store.read([(namespace, keys)])[0][1]\n"
     )
     command = [sys.executable, "-c", prelude + code, *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def in_child(action: Callable[[], None]) -> int:
@@ -284,6 +284,15 @@ class TestBadDirectories:
             OnlineStoreError, match=r"the disk is full or failing \(No space left on device\); free some"
         ):
             store.write("users", [], meta=b"m")
+
+
+class TestLongKeys:
+    def test_of_two_keys_with_one_digest_neither_answers_for_the_other(
+        self, store: LmdbOnlineStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lmdb_module, "_stored_key", lambda key: b"digest")
+        store.write("users", [(b"a" * 600, record(1))])
+        assert read(store, "users", b"a" * 600, b"b" * 600, b"") == [record(1), None, None]
 
 
 class TestSnapshots:
