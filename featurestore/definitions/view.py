@@ -95,6 +95,11 @@ class FeatureView:
             "a continuous view (every=None) cannot have a delay; give every, or set delay=timedelta(0).",
         )
 
+        faults.add_if(
+            self.windowed and self.source.event_id is not None and self.source.visibility == "created",
+            f"source '{self.source.name}' has event_id and visibility=\"created\"; windowed views take one of them.",
+        )
+
     @property
     def windowed(self) -> bool:
         """Whether the features are aggregations."""

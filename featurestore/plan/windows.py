@@ -64,6 +64,14 @@ class WindowSteps:
         reaches = [aggregate.reach_us for aggregate in self.aggregates]
         return None if None in reaches else max(reach for reach in reaches if reach is not None)
 
+    @property
+    def memory_us(self) -> int:
+        """How long before a step an event still matters that no earlier step has seen; windows without end forget none.
+
+        Between two steps only keys change that have an event in the later one's memory, counted from the earlier step.
+        """
+        return max(a.offset_us if a.reach_us is None else a.reach_us for a in self.aggregates)
+
     def step_at(self, at_us: int) -> int:
         """v, the instant at which the value that answers `at_us` stands."""
         bounded = at_us - self.delay_us if self.watermark_us is None else min(at_us - self.delay_us, self.watermark_us)
@@ -82,6 +90,11 @@ class WindowJoin:
     steps: WindowSteps
     keys: tuple[tuple[str, str], ...]
     ttl_us: int | None = None
+
+    @property
+    def rows(self) -> Rows:
+        """The events."""
+        return self.steps.rows
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from featurestore.engines.base import STATUS_SUFFIX, Spine
@@ -15,11 +16,12 @@ from featurestore.engines.duckdb.connection import Session
 from featurestore.engines.duckdb.current import current_rows
 from featurestore.engines.duckdb.extract import extract_rows
 from featurestore.engines.duckdb.historical import join_columns
-from featurestore.engines.duckdb.spine import WHAT, opened, spine_keys
+from featurestore.engines.duckdb.spine import WHAT, SpineKeys, opened, spine_keys
 from featurestore.errors import InputError
-from featurestore.plan.historical import HistoricalPlan
+from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
 from featurestore.plan.nodes import Column, Scan
+from featurestore.plan.windows import CurrentWindowsPlan, WindowJoin
 
 
 class DuckDbEngine:
@@ -50,7 +52,7 @@ class DuckDbEngine:
         with ExitStack() as stack:
             rows = stack.enter_context(opened(self._session, spine))
             keys = spine_keys(rows, plan)
-            joined = [join_columns(stack.enter_context(self._session.cursor()), join, keys) for join in plan.joins]
+            joined = [_joined(stack.enter_context(self._session.cursor()), join, keys) for join in plan.joins]
             schema = _schema(rows.schema, [reader.schema for reader in joined])
             batches = side_by_side([rows.batches(), *joined], _unordered(rows.schema, joined))
             yield pa.RecordBatchReader.from_batches(schema, (batch.select(schema.names) for batch in batches))
@@ -67,6 +69,14 @@ class DuckDbEngine:
         with self._session.cursor() as cursor:
             yield current_rows(cursor, plan)
 
+    @contextmanager
+    def current_windows(self, plan: CurrentWindowsPlan) -> Iterator[pa.RecordBatchReader]:
+        """The values to publish of a windowed view, ordered by key, then event time."""
+        from featurestore.engines.duckdb.windows import current_windows  # numba is slow to import
+
+        with self._session.cursor() as cursor:
+            yield current_windows(cursor, plan)
+
     def event_bounds(self, scan: Scan, event_timestamp: str) -> tuple[int, int] | None:
         """Smallest and greatest event time of a scan, in microseconds; None when it has no row."""
         with self._session.cursor() as cursor:
@@ -81,6 +91,18 @@ class DuckDbEngine:
     def close(self) -> None:
         """Free memory and remove temporary files."""
         self._session.close()
+
+
+def _joined(
+    cursor: duckdb.DuckDBPyConnection, join: PointInTimeJoin | WindowJoin, keys: SpineKeys
+) -> pa.RecordBatchReader:
+    match join:
+        case PointInTimeJoin():
+            return join_columns(cursor, join, keys)
+        case WindowJoin():
+            from featurestore.engines.duckdb.windows import window_columns  # numba is slow to import
+
+            return window_columns(cursor, join, keys)
 
 
 def _unordered(spine: pa.Schema, joined: list[pa.RecordBatchReader]) -> pa.Schema:

@@ -3,7 +3,8 @@
 1. The spine's distinct keys get a number: it filters the view's rows, and makes one int64 of any key.
 2. The ASOF join sees numbers and times only, and decides nothing but the event time that answers: rows that tie on it
    are equal to it, so it does not matter which of them it picks.
-3. The fetch reads the columns of those (key, event time), and picks among ties by created time and sequence.
+3. The fetch reads the columns of those (key, event time), ordered by spine row; of tied rows, which then follow each
+   other, the one with the greatest created time and sequence comes first and is kept.
 
 With visibility "created" a row is visible from v = max(event time + delay, created time). The greatest event time
 among the rows visible at t is a running maximum in the order of v; rows of one v are peers in it.
@@ -18,11 +19,12 @@ import pyarrow.compute as pc
 from featurestore.dtypes import duckdb_type, parse
 from featurestore.engines.base import STATUS_SUFFIX
 from featurestore.engines.duckdb.errors import translated
-from featurestore.engines.duckdb.reading import read
+from featurestore.engines.duckdb.reading import first_of_each, read
 from featurestore.engines.duckdb.rows import ViewRows, view_rows
 from featurestore.engines.duckdb.spine import SpineKeys
 from featurestore.engines.duckdb.text import listed, quoted
 from featurestore.plan.historical import PointInTimeJoin
+from featurestore.plan.nodes import Column, Computed
 from featurestore.timeline import Status
 
 _SPINE = "__spine"
@@ -33,24 +35,29 @@ def join_columns(cursor: duckdb.DuckDBPyConnection, join: PointInTimeJoin, spine
     cursor.register(_SPINE, spine.table)
     rows = view_rows(cursor, join.rows, {column.column for column in join.columns})
     with translated(rows.blame):
-        _number_keys(cursor, join, spine)
+        number_keys(cursor, join.keys, join.rows.keys, spine)
         if join.timeless:
             sql = _timeless(rows, join)
         else:
             latest = pc.max(spine.table.column("__at")).as_py()
             sql = _timed(cursor, rows, join, latest)
     types = [(column.name, column.dtype) for column in join.columns]
-    return read(cursor, sql, rows.blame, [*types, (join.label + STATUS_SUFFIX, parse("Int8"))])
+    return first_of_each(read(cursor, sql, rows.blame, [*types, (join.label + STATUS_SUFFIX, parse("Int8"))]))
 
 
-def _number_keys(cursor: duckdb.DuckDBPyConnection, join: PointInTimeJoin, spine: SpineKeys) -> None:
+def number_keys(
+    cursor: duckdb.DuckDBPyConnection,
+    named: tuple[tuple[str, str], ...],
+    row_keys: tuple[Column | Computed, ...],
+    spine: SpineKeys,
+) -> None:
     """Make the tables `__ids`, the spine's distinct keys, numbered, and `__asked`, the spine's rows with that number.
 
     A value outside the type of the view's key equals none of its keys, so it becomes null, which matches nothing; the
     number of such a row is null.
     """
-    columns = dict(join.keys)
-    pairs = [((columns[key.name], key.dtype), duckdb_type(key.dtype)) for key in join.rows.keys]
+    columns = dict(named)
+    pairs = [((columns[key.name], key.dtype), duckdb_type(key.dtype)) for key in row_keys]
     names = [f"k{place}" for place in range(len(pairs))]
     keys = [
         f"TRY_CAST({spine.columns[pair]} AS {dtype}) AS {name}"
@@ -61,7 +68,8 @@ def _number_keys(cursor: duckdb.DuckDBPyConnection, join: PointInTimeJoin, spine
     distinct = f"SELECT DISTINCT {listed([*names, 'true AS one'])} FROM {asked} WHERE {known}"
     cursor.execute(f"CREATE TEMP TABLE __ids AS SELECT *, row_number() OVER () AS id FROM ({distinct})")
     cursor.execute(
-        f"CREATE TEMP TABLE __asked AS SELECT a.*, i.id FROM {asked} a LEFT JOIN __ids i ON {_equal(join, 'a', 'i')}"
+        f"CREATE TEMP TABLE __asked AS SELECT a.*, i.id FROM {asked} a "
+        f"LEFT JOIN __ids i ON {equal_keys(len(row_keys), 'a', 'i')}"
     )
 
 
@@ -72,10 +80,10 @@ def _timed(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, join: PointInTimeJ
         conditions.append(rows.until(latest - join.delay_us))
     known = f"v.e + {join.delay_us}"
     seen = f"greatest({known}, coalesce(v.c, {known}))" if created else known
-    columns = listed([*_keys(rows), f"{rows.event} AS e", *([f"{created} AS c"] if created else [])])
+    columns = listed([*key_columns(rows), f"{rows.event} AS e", *([f"{created} AS c"] if created else [])])
     steps = (
         f"SELECT i.id, v.e, {seen} AS v FROM (SELECT {columns} FROM {rows.table} WHERE {' AND '.join(conditions)}) v "
-        f"JOIN __ids i ON {_equal(join, 'v', 'i')}"
+        f"JOIN __ids i ON {equal_keys(len(join.keys), 'v', 'i')}"
     )
     if created:
         steps = f"SELECT id, v, max(e) OVER (PARTITION BY id ORDER BY v) AS e FROM ({steps})"
@@ -85,7 +93,7 @@ def _timed(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, join: PointInTimeJ
         f"CREATE TEMP TABLE __winner AS SELECT s.*, r.e, CAST({status} AS TINYINT) AS status "
         f"FROM __asked s ASOF LEFT JOIN ({steps}) r ON s.id = r.id AND s.t >= r.v"
     )
-    matching = f"{_equal(join, 'v', 'w')} AND v.e = w.e AND w.status = {Status.PRESENT:d}"
+    matching = f"{equal_keys(len(join.keys), 'v', 'w')} AND v.e = w.e AND w.status = {Status.PRESENT:d}"
     if created:
         matching += " AND coalesce(v.c, w.t) <= w.t"
     return _picked(rows, join, "__winner", matching, "w.status")
@@ -93,27 +101,29 @@ def _timed(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, join: PointInTimeJ
 
 def _timeless(rows: ViewRows, join: PointInTimeJoin) -> str:
     status = f"CAST(CASE WHEN v.s IS NULL THEN {Status.NOT_FOUND:d} ELSE {Status.PRESENT:d} END AS TINYINT)"
-    return _picked(rows, join, "__asked", _equal(join, "v", "w"), status)
+    return _picked(rows, join, "__asked", equal_keys(len(join.keys), "v", "w"), status)
 
 
 def _picked(rows: ViewRows, join: PointInTimeJoin, winners: str, matching: str, status: str) -> str:
-    """The columns of the matching rows, of ties the greatest, in the spine's order."""
+    """The spine's row number and the columns of the matching rows: in the spine's order, of ties the greatest first."""
     values = {column.column: f"c{place}" for place, column in enumerate(join.columns)}
     columns = [f"{rows.columns[column]} AS {name}" for column, name in values.items()]
     times = [f"{sql} AS {name}" for sql, name in ((rows.event, "e"), (rows.created, "c")) if sql]
-    view = listed([*_keys(rows), *times, f"{rows.sequence} AS s", *columns])
-    order = listed([*(["v.c DESC NULLS LAST"] if rows.created else []), "v.s DESC"])
+    view = listed([*key_columns(rows), *times, f"{rows.sequence} AS s", *columns])
+    order = listed(["w.__row", *(["v.c DESC NULLS LAST"] if rows.created else []), "v.s DESC"])
     output = [f"v.{values[column.column]} AS {quoted(column.name)}" for column in join.columns]
     return (
-        f"SELECT {listed([*output, f'{status} AS {quoted(join.label + STATUS_SUFFIX)}'])} "
-        f"FROM (SELECT {view} FROM {rows.table} WHERE {rows.condition}) v RIGHT JOIN {winners} w ON {matching} "
-        f"QUALIFY row_number() OVER (PARTITION BY w.__row ORDER BY {order}) = 1 ORDER BY w.__row"
+        f"SELECT {listed(['w.__row', *output, f'{status} AS {quoted(join.label + STATUS_SUFFIX)}'])} "
+        f"FROM (SELECT {view} FROM {rows.table} WHERE {rows.condition}) v "
+        f"RIGHT JOIN {winners} w ON {matching} ORDER BY {order}"
     )
 
 
-def _keys(rows: ViewRows) -> list[str]:
+def key_columns(rows: ViewRows) -> list[str]:
+    """SQL of a view's keys under the names `k0` ..."""
     return [f"{key} AS k{place}" for place, key in enumerate(rows.keys)]
 
 
-def _equal(join: PointInTimeJoin, one: str, other: str) -> str:
-    return " AND ".join([f"{one}.k{place} = {other}.k{place}" for place in range(len(join.keys))]) or "true"
+def equal_keys(count: int, one: str, other: str) -> str:
+    """SQL: whether the numbered key columns `k0` ... of two tables are equal."""
+    return " AND ".join([f"{one}.k{place} = {other}.k{place}" for place in range(count)]) or "true"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from featurestore.arrow import arrow_type
@@ -51,3 +52,21 @@ def _batches(
                 for column, field in zip(batch.columns, schema, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def first_of_each(found: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """The first row of each run of rows with the same number in the first column, without that column."""
+    schema = pa.schema(list(found.schema)[1:])
+    return pa.RecordBatchReader.from_batches(schema, _firsts(found))
+
+
+def _firsts(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    last = None
+    for batch in found:
+        numbers = batch.column(0).to_numpy()
+        new = np.ones(len(numbers), dtype=bool)
+        np.not_equal(numbers[1:], numbers[:-1], out=new[1:])
+        new[:1] = numbers[:1] != last
+        last = numbers[-1] if len(numbers) else last
+        rows = batch.select(batch.schema.names[1:])
+        yield rows if new.all() else rows.filter(pa.array(new))

@@ -89,6 +89,10 @@ class ViewRows:
             f"QUALIFY row_number() OVER ({partition}ORDER BY {self.latest_first}) = 1"
         )
 
+    def events_from(self, micros: int) -> ViewRows:
+        """The rows at or after an instant."""
+        return replace(self, condition=f"({self.condition}) AND {self.since(micros)}")
+
     def from_start(self, micros: int) -> ViewRows:
         """The rows at or after an instant, and each key's last row before it."""
         kept = f"({self.condition}) AND ({self.since(micros)} OR {self.sequence} IN ({self.last_before(micros)}))"
@@ -110,7 +114,9 @@ def view_rows(
                 return _stored(cursor, rows, names)
             case SourceRows():
                 found = _source(cursor, rows, names, again or rows.start_us is not None)
-                return found if rows.start_us is None else found.from_start(rows.start_us)
+                if rows.start_us is None:
+                    return found
+                return found.events_from(rows.start_us) if rows.events else found.from_start(rows.start_us)
     raise NotImplementedError(f"The duckdb engine has no rows {type(rows).__name__}.")
 
 

@@ -1,0 +1,214 @@
+"""Windowed values: DuckDB reads and sorts events and points, the kernel computes, DuckDB's order is kept.
+
+Points are the distinct (key, v) that are asked for; keys are numbered, so that the kernel sees int64 only. Whether a
+key has an event before v is asked of all events; the kernel gets only those that the windows reach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featurestore.arrow import arrow_type
+from featurestore.dtypes import Timestamp
+from featurestore.engines.base import STATUS_SUFFIX
+from featurestore.engines.duckdb.errors import translated
+from featurestore.engines.duckdb.historical import equal_keys, key_columns, number_keys
+from featurestore.engines.duckdb.reading import BATCH_ROWS, read
+from featurestore.engines.duckdb.rows import ViewRows, view_rows
+from featurestore.engines.duckdb.spine import SpineKeys
+from featurestore.engines.duckdb.text import listed, quoted
+from featurestore.plan.windows import CurrentWindowsPlan, WindowAggregate, WindowJoin, WindowSteps
+from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Status, floor_to_grid
+from featurestore.windows.kernel import compute
+from featurestore.windows.spec import WindowEvents, WindowPoints, WindowSpec
+
+_SPINE = "__spine"
+_EARLIEST = -(2**62)  # created time of an event that has none: known at once
+
+
+def window_columns(cursor: duckdb.DuckDBPyConnection, join: WindowJoin, spine: SpineKeys) -> pa.RecordBatchReader:
+    """The join's columns and its status, one row per spine row in the spine's order."""
+    cursor.register(_SPINE, spine.table)
+    steps = join.steps
+    rows = _event_rows(cursor, steps)
+    with translated(rows.blame):
+        number_keys(cursor, join.keys, join.rows.keys, spine)
+        _make_events(cursor, steps, rows)
+        step = _step_sql(steps, "a.t")
+        cursor.execute(
+            f"CREATE TEMP TABLE __points AS SELECT row_number() OVER (ORDER BY id, v) - 1 AS point, * FROM "
+            f"(SELECT DISTINCT a.id, {step} AS v FROM __asked a JOIN __seen s ON a.id = s.id "
+            f"WHERE s.since <= {step})"
+        )
+        values = _values(cursor, steps)
+        expired = "" if join.ttl_us is None else f"WHEN a.t - p.v > {join.ttl_us} THEN {Status.OUTSIDE_MAX_AGE:d} "
+        status = f"CASE WHEN p.v IS NULL THEN {Status.NOT_FOUND:d} {expired}ELSE {Status.PRESENT:d} END"
+        answers = cursor.sql(
+            f"SELECT CASE WHEN {status} = {Status.PRESENT:d} THEN p.point END AS point, "
+            f"CAST({status} AS TINYINT) AS status "
+            f"FROM __asked a LEFT JOIN __points p ON a.id = p.id AND {step} = p.v ORDER BY a.__row"
+        ).to_arrow_table()
+    columns = {name: value.take(answers.column("point")) for name, value in zip(join.names, values, strict=True)}
+    columns[join.label + STATUS_SUFFIX] = answers.column("status")
+    return pa.table(columns).to_reader(max_chunksize=BATCH_ROWS)
+
+
+def current_windows(cursor: duckdb.DuckDBPyConnection, plan: CurrentWindowsPlan) -> pa.RecordBatchReader:
+    """Keys, v and values of every step in force at some instant at or after `at_us`; ordered by key, then v."""
+    steps = plan.steps
+    first, last = steps.step_at(plan.at_us), _last_step(steps)
+    rows = _event_rows(cursor, steps)
+    with translated(rows.blame):
+        keys = listed([*key_columns(rows), "true AS one"])
+        names = listed([*(f"k{place}" for place in range(len(rows.keys))), "one"])
+        distinct = f"SELECT DISTINCT {keys} FROM {rows.table} WHERE {rows.condition} AND {_changed(rows, plan, last)}"
+        cursor.execute(
+            f"CREATE TEMP TABLE __ids AS SELECT *, row_number() OVER (ORDER BY {names}) AS id FROM ({distinct})"
+        )
+        _make_events(cursor, steps, rows)
+        grid = f"range({first}, {last + 1}, {steps.every_us})" if steps.every_us else f"[{last}]"
+        cursor.execute(
+            f"CREATE TEMP TABLE __points AS SELECT row_number() OVER (ORDER BY id, v) - 1 AS point, * FROM "
+            f"(SELECT s.id, g.v FROM __seen s JOIN (SELECT unnest({grid}) AS v) g ON s.since <= g.v)"
+        )
+        values = _values(cursor, steps)
+    shown = [f"i.k{place} AS {quoted(name)}" for place, name in enumerate(rows.names)]
+    instants = f"make_timestamptz(p.v) AS {quoted(EVENT_TIMESTAMP)}"
+    null = f"CAST(NULL AS TIMESTAMPTZ) AS {quoted(CREATED_TIMESTAMP)}"
+    sql = f"SELECT {listed([*shown, instants, null])} FROM __points p JOIN __ids i ON p.id = i.id ORDER BY p.point"
+    types = [*((key.name, key.dtype) for key in steps.rows.keys), (EVENT_TIMESTAMP, Timestamp)]
+    table = read(cursor, sql, rows.what, [*types, (CREATED_TIMESTAMP, Timestamp)]).read_all()
+    for aggregate, value in zip(steps.aggregates, values, strict=True):
+        table = table.append_column(aggregate.name, value)
+    return table.to_reader(max_chunksize=BATCH_ROWS)
+
+
+def _event_rows(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps) -> ViewRows:
+    wanted = {name for a in steps.aggregates for name in (a.value, a.mask, a.under) if name is not None}
+    return view_rows(cursor, steps.rows, {*wanted, *([steps.event_id] if steps.event_id else [])})
+
+
+def _step_sql(steps: WindowSteps, at: str) -> str:
+    """v for an instant, as `WindowSteps.step_at` has it."""
+    bounded = f"({at} - {steps.delay_us})"
+    if steps.watermark_us is not None:
+        bounded = f"least({bounded}, {steps.watermark_us})"
+    if steps.every_us is None:
+        return bounded
+    every = steps.every_us
+    return f"({bounded} - ({bounded} % {every} + {every}) % {every})"
+
+
+def _last_step(steps: WindowSteps) -> int:
+    assert steps.watermark_us is not None  # what is published is committed
+    return steps.watermark_us if steps.every_us is None else floor_to_grid(steps.watermark_us, steps.every_us)
+
+
+def _changed(rows: ViewRows, plan: CurrentWindowsPlan, last: int) -> str:
+    if plan.changed_since_us is None:
+        return "true"
+    steps = plan.steps
+    before = plan.changed_since_us
+    before = before if steps.every_us is None else floor_to_grid(before, steps.every_us)
+    changed = f"{rows.since(before - steps.memory_us)} AND {rows.before(last)}"
+    if steps.visibility == "created" and rows.created:
+        changed = f"({changed}) OR {rows.created} > {before + steps.delay_us}"
+    return f"({changed})"
+
+
+def _make_events(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps, rows: ViewRows) -> None:
+    """Make `__events` of the numbered keys, of re-sends the one that counts, and `__seen`: since which v a key has any.
+
+    With visibility "created" an event is known from v = created time - delay on.
+    """
+    created = f"coalesce({rows.created}, {_EARLIEST})" if rows.created else f"{_EARLIEST}"
+    columns = [f"{sql} AS {quoted('c ' + name)}" for name, sql in rows.columns.items()]
+    view = listed([*key_columns(rows), f"{rows.event} AS e", f"{created} AS c", f"{rows.sequence} AS s", *columns])
+    newest = ""
+    if steps.event_id is not None:
+        identity = quoted("c " + steps.event_id)
+        newest = f" QUALIFY row_number() OVER (PARTITION BY {identity} ORDER BY c DESC, s DESC) = 1"
+    names = [quoted("c " + name) for name in rows.columns]
+    cursor.execute(
+        f"CREATE TEMP TABLE __events AS SELECT {listed(['i.id', 'v.e', 'v.c', *(f'v.{name}' for name in names)])} "
+        f"FROM (SELECT * FROM (SELECT {view} FROM {rows.table} WHERE {rows.condition}){newest}) v "
+        f"JOIN __ids i ON {equal_keys(len(rows.keys), 'v', 'i')}"
+    )
+    known = f"greatest(e + 1, c - {steps.delay_us})" if steps.visibility == "created" else "e + 1"
+    cursor.execute(f"CREATE TEMP TABLE __seen AS SELECT id, min({known}) AS since FROM __events GROUP BY id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """Events and points as the kernel takes them, and where in it each event column stands."""
+
+    events: WindowEvents
+    points: WindowPoints
+    columns: dict[str, int]
+    masks: dict[str, int]
+
+
+def _values(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps) -> list[pa.Array]:
+    """The values of every aggregate at every point, in the order of `__points`."""
+    given = _sorted(cursor, steps)
+    specs = [_spec(aggregate, given) for aggregate in steps.aggregates]
+    found = compute(specs, given.events, given.points)
+    return [
+        value if value.type.equals(arrow_type(a.dtype)) else value.cast(arrow_type(a.dtype))
+        for a, value in zip(steps.aggregates, found.values, strict=True)
+    ]
+
+
+def _sorted(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps) -> _Sorted:
+    columns = list(dict.fromkeys(a.value for a in steps.aggregates if a.value is not None))
+    masks = list(dict.fromkeys(name for a in steps.aggregates for name in (a.mask, a.under) if name is not None))
+    points = cursor.sql("SELECT id, v FROM __points ORDER BY point").to_arrow_table()
+    ends = points.column("v")
+    reach = steps.reach_us
+    bounds = [f"e < {pc.max(ends).as_py()}"] if points.num_rows else ["false"]
+    if reach is not None and points.num_rows:
+        bounds.append(f"e >= {pc.min(ends).as_py() - reach}")
+    names = [quoted("c " + name) for name in (*columns, *masks)]
+    picked = listed(["id", "e", "c", *(f"{name} AS {quoted(str(place))}" for place, name in enumerate(names))])
+    table = cursor.sql(f"SELECT {picked} FROM __events WHERE {' AND '.join(bounds)} ORDER BY id, e").to_arrow_table()
+    end_us = _int64(ends)
+    return _Sorted(
+        events=WindowEvents(
+            group=_int64(table.column("id")),
+            time_us=_int64(table.column("e")),
+            columns=tuple(table.column(3 + place) for place in range(len(columns))),
+            masks=tuple(table.column(3 + len(columns) + place) for place in range(len(masks))),
+            created_us=_int64(table.column("c")),
+        ),
+        points=WindowPoints(
+            group=_int64(points.column("id")),
+            end_us=end_us,
+            known_us=end_us + steps.delay_us if steps.visibility == "created" else None,
+        ),
+        columns={name: place for place, name in enumerate(columns)},
+        masks={name: place for place, name in enumerate(masks)},
+    )
+
+
+def _int64(column: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    numbers: np.ndarray[tuple[int], np.dtype[np.int64]] = column.cast(pa.int64()).to_numpy()
+    return numbers
+
+
+def _spec(aggregate: WindowAggregate, given: _Sorted) -> WindowSpec:
+    return WindowSpec(
+        function=aggregate.function,
+        value=None if aggregate.value is None else given.columns[aggregate.value],
+        mask=None if aggregate.mask is None else given.masks[aggregate.mask],
+        window_us=aggregate.window_us,
+        offset_us=aggregate.offset_us,
+        series=aggregate.series,
+        n=aggregate.n,
+        p=aggregate.p,
+        of=None if aggregate.under is None else given.masks[aggregate.under],
+    )
