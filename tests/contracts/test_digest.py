@@ -99,6 +99,8 @@ def in_process_digest(tmp_path: Path, source: str, name: str) -> str:
         ("re.compile", "str"),
         ("strict = True", "strict = False"),
         ("strict = True", 'strict = True; unique = ["airport"]'),
+        ("strict = True", "strict = True; dtype = pl.String"),
+        ('@pandera.check("temp")\n', '@pandera.check("temp", element_wise=True)\n'),
         ("values > LIMIT", "values >= LIMIT"),  # a helper of the check's module
         ("LIMIT = 5", "LIMIT = 6"),  # a constant that the helper reads
         ("closing_over(100)", "closing_over(101)"),  # a value that the check closes over
