@@ -152,6 +152,20 @@ class TestProcesses:
         assert store.replace("users", [(b"1", record(3))], meta=b"third") == 1
         assert store.read([("users", (b"1", b"00000001"))]) == [(b"third", [record(3), None])]
 
+    def test_readers_that_were_killed_leave_room_for_others(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_environment, "_MAX_READERS", 3)
+        store = LmdbOnlineStore(path)
+        store.write("users", [(b"1", record(1))])
+        done = run_python(
+            "store = LmdbOnlineStore(Path(sys.argv[1]))\n"
+            "readers = [store._environment().opened().env.begin() for _ in range(3)]\n"
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            path,
+        )
+        assert done.returncode == -signal.SIGKILL
+        assert read(store, "users", b"1") == [record(1)]
+        store.close()
+
 
 class TestFork:
     def test_a_child_reads_and_publishes_and_the_parent_goes_on(self, store: LmdbOnlineStore) -> None:
@@ -219,6 +233,14 @@ class TestMap:
         store.drop("b")
         store.write("c", [])
         assert store.namespaces() == ["a", "c"]
+
+    def test_what_was_replaced_is_not_kept(self, path: Path, store: LmdbOnlineStore) -> None:
+        for version in range(4):
+            store.replace("users", [(key, record(version)) for key in KEYS], meta=b"m")
+        store.close()
+        with lmdb.open(str(path), max_dbs=10) as env, env.begin() as txn:
+            kept = {name: txn.stat(env.open_db(name, txn=txn))["entries"] for name in env.dbs(txn)}
+        assert sorted(kept.values()) == [0, 1, 50]  # a free slot, the catalog, the records
 
     def test_a_handle_opened_during_a_read_begins_the_read_again(self, path: Path, store: LmdbOnlineStore) -> None:
         store.write("users", [(b"1", record(1))])
