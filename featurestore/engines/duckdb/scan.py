@@ -19,7 +19,7 @@ from featurestore.engines.duckdb.files import list_files, pattern
 from featurestore.engines.duckdb.relation import Relation, columns_of, file_place
 from featurestore.engines.duckdb.text import listed, literal, literals, quoted, unused
 from featurestore.errors import InputError, SourceError
-from featurestore.plan.nodes import CsvScan, DeltaScan, FrameScan, ParquetScan, Scan, SqlScan
+from featurestore.plan.nodes import CsvScan, DeltaScan, FrameScan, ParquetScan, Scan, SqlScan, ViewScan
 from featurestore.sql import check_query
 
 _FRAMES = count()  # registered frames need names that differ
@@ -43,6 +43,8 @@ def relation(cursor: duckdb.DuckDBPyConnection, scan: Scan, as_text: Collection[
                 return _frame(cursor, scan, what)
             case SqlScan():
                 return _sql(cursor, scan, what)
+            case ViewScan():
+                return _table(cursor, _steps(cursor, scan), what)
     raise NotImplementedError(f"The duckdb engine has no scan {type(scan).__name__}.")
 
 
@@ -99,7 +101,17 @@ def _csv(cursor: duckdb.DuckDBPyConnection, scan: CsvScan, what: str, as_text: C
 
 
 def _frame(cursor: duckdb.DuckDBPyConnection, scan: FrameScan, what: str) -> Relation:
-    frame = pa.ipc.open_stream(scan.data).read_all()
+    return _table(cursor, pa.ipc.open_stream(scan.data).read_all(), what)
+
+
+def _steps(cursor: duckdb.DuckDBPyConnection, scan: ViewScan) -> pa.Table:
+    from featurestore.engines.duckdb.windows import step_rows  # a view's rows are read from scans in their turn
+
+    with cursor.cursor() as own:  # its temporary tables are not those of who reads the steps
+        return step_rows(own, scan)
+
+
+def _table(cursor: duckdb.DuckDBPyConnection, frame: pa.Table, what: str) -> Relation:
     name = f"__frame_{next(_FRAMES)}"
     place = unused("__row", frame.column_names)
     cursor.register(name, frame.append_column(place, pa.array(range(frame.num_rows), pa.int64())))

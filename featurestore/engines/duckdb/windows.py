@@ -22,6 +22,7 @@ from featurestore.engines.duckdb.reading import BATCH_ROWS, read
 from featurestore.engines.duckdb.rows import ViewRows, view_rows
 from featurestore.engines.duckdb.spine import SpineKeys
 from featurestore.engines.duckdb.text import listed, quoted
+from featurestore.plan.nodes import ViewScan
 from featurestore.plan.windows import CurrentWindowsPlan, WindowAggregate, WindowJoin, WindowSteps
 from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Status, floor_to_grid
 from featurestore.windows.kernel import compute
@@ -40,11 +41,8 @@ def window_columns(cursor: duckdb.DuckDBPyConnection, join: WindowJoin, spine: S
         number_keys(cursor, join.keys, join.rows.keys, spine)
         _make_events(cursor, steps, rows)
         step = _step_sql(steps, "a.t")
-        cursor.execute(
-            f"CREATE TEMP TABLE __points AS SELECT row_number() OVER (ORDER BY id, v) - 1 AS point, * FROM "
-            f"(SELECT DISTINCT a.id, {step} AS v FROM __asked a JOIN __seen s ON a.id = s.id "
-            f"WHERE s.since <= {step})"
-        )
+        asked = f"SELECT DISTINCT a.id, {step} AS v FROM __asked a JOIN __seen s ON a.id = s.id WHERE s.since <= {step}"
+        _make_points(cursor, asked)
         values = _values(cursor, steps)
         expired = "" if join.ttl_us is None else f"WHEN a.t - p.v > {join.ttl_us} THEN {Status.OUTSIDE_MAX_AGE:d} "
         status = f"CASE WHEN p.v IS NULL THEN {Status.NOT_FOUND:d} {expired}ELSE {Status.PRESENT:d} END"
@@ -64,28 +62,65 @@ def current_windows(cursor: duckdb.DuckDBPyConnection, plan: CurrentWindowsPlan)
     first, last = steps.step_at(plan.at_us), _last_step(steps)
     rows = _event_rows(cursor, steps)
     with translated(rows.blame):
-        keys = listed([*key_columns(rows), "true AS one"])
-        names = listed([*(f"k{place}" for place in range(len(rows.keys))), "one"])
-        distinct = f"SELECT DISTINCT {keys} FROM {rows.table} WHERE {rows.condition} AND {_changed(rows, plan, last)}"
-        cursor.execute(
-            f"CREATE TEMP TABLE __ids AS SELECT *, row_number() OVER (ORDER BY {names}) AS id FROM ({distinct})"
-        )
+        _number_all_keys(cursor, rows, _changed(rows, plan, last))
         _make_events(cursor, steps, rows)
         grid = f"range({first}, {last + 1}, {steps.every_us})" if steps.every_us else f"[{last}]"
-        cursor.execute(
-            f"CREATE TEMP TABLE __points AS SELECT row_number() OVER (ORDER BY id, v) - 1 AS point, * FROM "
-            f"(SELECT s.id, g.v FROM __seen s JOIN (SELECT unnest({grid}) AS v) g ON s.since <= g.v)"
-        )
-        values = _values(cursor, steps)
+        _make_points(cursor, f"SELECT s.id, g.v FROM __seen s JOIN (SELECT unnest({grid}) AS v) g ON s.since <= g.v")
+        table = _keyed_values(cursor, steps, rows, EVENT_TIMESTAMP)
+    created = pa.nulls(table.num_rows, arrow_type(Timestamp))
+    return table.add_column(len(rows.keys) + 1, CREATED_TIMESTAMP, created).to_reader(max_chunksize=BATCH_ROWS)
+
+
+def step_rows(cursor: duckdb.DuckDBPyConnection, scan: ViewScan) -> pa.Table:
+    """A row for each key and v at which a window holds an event: keys, `event_timestamp` (v + delay), aggregates.
+
+    An event lies in a window from the first v after event time + offset to the last one up to its reach.
+    """
+    steps = scan.steps
+    every = steps.every_us
+    assert every is not None  # who has no grid has no steps
+    spans = dict.fromkeys((aggregate.offset_us, aggregate.reach_us) for aggregate in steps.aggregates)
+    rows = _event_rows(cursor, steps)
+    with translated(rows.blame):
+        _number_all_keys(cursor, rows, "true")
+        _make_events(cursor, steps, rows)
+        held = [
+            f"SELECT id, unnest(range({_grid_sql(f'(e + {offset})', every)} + {every}, e + {reach} + 1, {every})) AS v, c "
+            "FROM __events"
+            for offset, reach in spans
+        ]
+        known = f"v >= c - {steps.delay_us}" if steps.visibility == "created" else "true"
+        _make_points(cursor, f"SELECT DISTINCT id, v FROM ({' UNION ALL '.join(held)}) WHERE {known}")
+        return _keyed_values(cursor, steps, rows, "event_timestamp", steps.delay_us)
+
+
+def _number_all_keys(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, condition: str) -> None:
+    """Make `__ids` of all keys that have a row of that condition, numbered in their order."""
+    keys = listed([*key_columns(rows), "true AS one"])
+    names = listed([*(f"k{place}" for place in range(len(rows.keys))), "one"])
+    distinct = f"SELECT DISTINCT {keys} FROM {rows.table} WHERE {rows.condition} AND {condition}"
+    cursor.execute(f"CREATE TEMP TABLE __ids AS SELECT *, row_number() OVER (ORDER BY {names}) AS id FROM ({distinct})")
+
+
+def _make_points(cursor: duckdb.DuckDBPyConnection, asked: str) -> None:
+    """Make `__points`, the asked (id, v) in their order with their places."""
+    cursor.execute(
+        f"CREATE TEMP TABLE __points AS SELECT row_number() OVER (ORDER BY id, v) - 1 AS point, * FROM ({asked})"
+    )
+
+
+def _keyed_values(
+    cursor: duckdb.DuckDBPyConnection, steps: WindowSteps, rows: ViewRows, time: str, later_us: int = 0
+) -> pa.Table:
+    """Keys, v (plus `later_us`) as the column `time`, and aggregates of all points, in their order."""
     shown = [f"i.k{place} AS {quoted(name)}" for place, name in enumerate(rows.names)]
-    instants = f"make_timestamptz(p.v) AS {quoted(EVENT_TIMESTAMP)}"
-    null = f"CAST(NULL AS TIMESTAMPTZ) AS {quoted(CREATED_TIMESTAMP)}"
-    sql = f"SELECT {listed([*shown, instants, null])} FROM __points p JOIN __ids i ON p.id = i.id ORDER BY p.point"
-    types = [*((key.name, key.dtype) for key in steps.rows.keys), (EVENT_TIMESTAMP, Timestamp)]
-    table = read(cursor, sql, rows.what, [*types, (CREATED_TIMESTAMP, Timestamp)]).read_all()
-    for aggregate, value in zip(steps.aggregates, values, strict=True):
+    instants = f"make_timestamptz(p.v + {later_us}) AS {quoted(time)}"
+    sql = f"SELECT {listed([*shown, instants])} FROM __points p JOIN __ids i ON p.id = i.id ORDER BY p.point"
+    types = [*((key.name, key.dtype) for key in steps.rows.keys), (time, Timestamp)]
+    table = read(cursor, sql, rows.what, types).read_all()
+    for aggregate, value in zip(steps.aggregates, _values(cursor, steps), strict=True):
         table = table.append_column(aggregate.name, value)
-    return table.to_reader(max_chunksize=BATCH_ROWS)
+    return table
 
 
 def _event_rows(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps) -> ViewRows:
@@ -100,8 +135,12 @@ def _step_sql(steps: WindowSteps, at: str) -> str:
         bounded = f"least({bounded}, {steps.watermark_us})"
     if steps.every_us is None:
         return bounded
-    every = steps.every_us
-    return f"({bounded} - ({bounded} % {every} + {every}) % {every})"
+    return _grid_sql(bounded, steps.every_us)
+
+
+def _grid_sql(micros: str, every: int) -> str:
+    """The last grid instant up to one, also before 1970, where DuckDB's remainder is negative."""
+    return f"({micros} - ({micros} % {every} + {every}) % {every})"
 
 
 def _last_step(steps: WindowSteps) -> int:
