@@ -81,7 +81,7 @@ origin_weather = FeatureView(
         Feature("temp", Float64, description="Degrees Fahrenheit."),
         Feature("humid", Float64, description="Relative humidity in percent."),
         Feature("wind_speed", Float64, description="Miles per hour."),
-        Feature("wind_gust", Float64, expr="coalesce(wind_gust, wind_speed)", description="Miles per hour."),
+        Feature("gust", Float64, expr="coalesce(wind_gust, wind_speed)", description="Miles per hour."),
         Feature("precip", Float64, description="Inches in the hour."),
         Feature("pressure", Float64, description="Millibars at sea level."),
         Feature("visib", Float64, description="Visibility in miles, at most 10."),
