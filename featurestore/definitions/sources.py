@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from featurestore.definitions.faults import Faults, Location
 from featurestore.dtypes import DType
 from featurestore.timeline import Visibility
+
+if TYPE_CHECKING:
+    from featurestore.definitions.view import FeatureView
 
 NO_DELAY = timedelta(0)
 
@@ -89,8 +93,16 @@ class FrameSource(_TimedSource):
 
 
 @dataclass(frozen=True, slots=True)
+class ViewSource(_TimedSource):
+    """The steps of a windowed view as rows, which `FeatureView.as_source` makes: keys, event_timestamp, features."""
+
+    _: KW_ONLY
+    view: FeatureView
+
+
+@dataclass(frozen=True, slots=True)
 class SqlSource(_TimedSource):
-    """The result of a DuckDB query over other sources, visible to it under their names.
+    """The result of a DuckDB query over other sources and windowed views, visible to it under their names.
 
     The query sees whole inputs; a materialized interval filters its output only. When an input has a delay, this
     source declares its own.
@@ -98,10 +110,13 @@ class SqlSource(_TimedSource):
 
     _: KW_ONLY
     sql: str
-    inputs: Sequence[TableSource]
+    inputs: Sequence[TableSource | FeatureView]
 
     def __post_init__(self) -> None:
-        inputs = tuple(self.inputs) if isinstance(self.inputs, list | tuple) else ()
+        given = self.inputs if isinstance(self.inputs, list | tuple) else ()
+        inputs = tuple(
+            i if isinstance(i, _TimedSource) or not hasattr(i, "as_source") else i.as_source() for i in given
+        )
         object.__setattr__(self, "inputs", inputs)
         faults = _checked(self, "SqlSource", self.sql)
         faults.add_if(not inputs, "inputs must list the sources that the query reads.")
@@ -116,8 +131,13 @@ class SqlSource(_TimedSource):
         )
         faults.done()
 
+    @property
+    def tables(self) -> tuple[TableSource, ...]:
+        """The inputs; a view among them as its steps."""
+        return tuple(i for i in self.inputs if isinstance(i, TableSource))
 
-TableSource = ParquetSource | CsvSource | DeltaSource | FrameSource | SqlSource
+
+TableSource = ParquetSource | CsvSource | DeltaSource | FrameSource | SqlSource | ViewSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.faults import Faults, Location
 from featurestore.definitions.features import Aggregation, Feature
-from featurestore.definitions.sources import TableSource
+from featurestore.definitions.sources import SqlSource, TableSource, ViewSource
 from featurestore.dtypes import DType
 from featurestore.errors import UnknownNameError, closest_first
 
@@ -31,7 +31,7 @@ class FeatureView:
     name: str
     _: KW_ONLY
     entities: Sequence[Entity]
-    source: TableSource
+    source: TableSource | FeatureView | Sequence[TableSource]
     features: Sequence[Feature | Aggregation]
     ttl: timedelta | None = None
     delay: timedelta | None = None
@@ -60,7 +60,7 @@ class FeatureView:
     def _check_parts(self, faults: Faults) -> None:
         entities = _members(self.entities, Entity, "entities", faults)
         object.__setattr__(self, "entities", entities)
-        faults.add_if(not isinstance(self.source, TableSource), f"source must be a source, found {self.source!r}.")
+        self._settle_source(faults)
         features = _members(self.features, Feature | Aggregation, "features", faults)
         object.__setattr__(self, "features", features)
         faults.add_if(not features, "features is empty; a view declares one feature or more.")
@@ -73,13 +73,25 @@ class FeatureView:
         windowed = {isinstance(feature, Aggregation) for feature in features}
         faults.add_if(len(windowed) == 2, "features mixes Feature and Aggregation; declare two views.")
 
+    def _settle_source(self, faults: Faults) -> None:
+        """A windowed view as source means its steps; several sources mean all of their rows."""
+        source: object = self.source
+        if isinstance(source, FeatureView):
+            source = source.as_source()
+        elif isinstance(source, list | tuple) and source and all(isinstance(part, TableSource) for part in source):
+            source = source[0] if len(source) == 1 else _union(source, faults)
+        faults.add_if(not isinstance(source, TableSource), f"source must be a source or sources, found {source!r}.")
+        object.__setattr__(self, "source", source)
+
     def _check_times(self, faults: Faults) -> None:
         for what in ("ttl", "every"):
             if getattr(self, what) is not None:
                 faults.duration(getattr(self, what), f"{what}")
         if self.delay is not None:
             faults.duration(self.delay, "delay", zero=True)
-        timeless = isinstance(self.source, TableSource) and self.source.timeless
+        if not isinstance(self.source, TableSource):
+            return
+        timeless = self.source.timeless
         faults.add_if(
             timeless and self.ttl is not None,
             f"source '{self.source.name if timeless else ''}' is timeless, so its rows have no age; leave ttl out.",
@@ -100,6 +112,16 @@ class FeatureView:
             f"source '{self.source.name}' has event_id and visibility=\"created\"; windowed views take one of them.",
         )
 
+    def as_source(self) -> ViewSource:
+        """The steps of a windowed view as a source: one row per key and step at which a window holds an event."""
+        faults = Faults(f"FeatureView '{self.name}'")
+        steps = self.windowed and self.every is not None
+        faults.add_if(not steps, "only a windowed view with every= can be a source, for its steps are its rows.")
+        endless = [str(f.name) for f in self.features if isinstance(f, Aggregation) and f.window is None]
+        faults.add_if(bool(endless), f"'{', '.join(endless)}' has no window, so its steps never end; give it one.")
+        faults.done()
+        return ViewSource(self.name, event_timestamp="event_timestamp", view=self)
+
     @property
     def windowed(self) -> bool:
         """Whether the features are aggregations."""
@@ -108,7 +130,13 @@ class FeatureView:
     @property
     def effective_delay(self) -> timedelta:
         """The view's own delay, or else its source's."""
-        return self.source.delay if self.delay is None else self.delay
+        return self.table.delay if self.delay is None else self.delay
+
+    @property
+    def table(self) -> TableSource:
+        """The source that the rows come from: the one given, the steps of the view given, or all given together."""
+        assert isinstance(self.source, TableSource)  # a declaration with another source is refused
+        return self.source
 
     @property
     def join_keys(self) -> dict[str, DType]:
@@ -184,6 +212,22 @@ class ViewProjection:
     def output_name(self, feature: str) -> str:
         """The feature's name in a service's answer."""
         return f"{self.prefix}__{feature}" if self.prefix else feature
+
+
+def _union(sources: Sequence[TableSource], faults: Faults) -> SqlSource:
+    times = {(source.event_timestamp, source.created_timestamp, source.event_id) for source in sources}
+    faults.add_if(len(times) > 1, "several sources must name the same time columns; align them in SqlSources.")
+    first = sources[0]
+    return SqlSource(
+        "_and_".join(source.name for source in sources),
+        sql=" UNION ALL BY NAME ".join(f'SELECT * FROM "{source.name}"' for source in sources),
+        inputs=tuple(sources),
+        event_timestamp=first.event_timestamp,
+        created_timestamp=first.created_timestamp,
+        event_id=first.event_id,
+        delay=max(source.delay for source in sources),
+        visibility=first.visibility,
+    )
 
 
 def _members(values: Iterable[T], kind: object, what: str, faults: Faults) -> tuple[T, ...]:

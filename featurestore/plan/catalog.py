@@ -63,7 +63,13 @@ class SqlPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     inputs: tuple[SourceRecord, ...]
 
 
-Place = ParquetPlace | CsvPlace | DeltaPlace | FramePlace | SqlPlace
+class ViewPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="view_steps"):
+    """The steps of a windowed view."""
+
+    view: ViewRecord
+
+
+Place = ParquetPlace | CsvPlace | DeltaPlace | FramePlace | SqlPlace | ViewPlace
 
 
 class SourceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="source"):

@@ -18,6 +18,7 @@ from featurestore.plan.catalog import (
     Object,
     SourceRecord,
     SqlPlace,
+    ViewPlace,
     ViewRecord,
 )
 
@@ -63,6 +64,8 @@ def _without_words(record: R) -> R:
         case SourceRecord(place=SqlPlace() as place):
             inputs = tuple(_without_words(source) for source in place.inputs)
             return msgspec.structs.replace(cleared, place=SqlPlace(sql=" ".join(place.sql.split()), inputs=inputs))
+        case SourceRecord(place=ViewPlace(view=view)):
+            return msgspec.structs.replace(cleared, place=ViewPlace(view=_without_words(view)))
         case ViewRecord():
             return msgspec.structs.replace(
                 cleared,

@@ -6,11 +6,15 @@ All instants and durations are int64 microseconds (`*_us`). Paths are absolute. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from featurestore.dtypes import DType
 from featurestore.timeline import CREATED_TIMESTAMP as CREATED_TIMESTAMP
 from featurestore.timeline import EVENT_TIMESTAMP as EVENT_TIMESTAMP
 from featurestore.timeline import SEQUENCE as SEQUENCE
+
+if TYPE_CHECKING:
+    from featurestore.plan.windows import WindowSteps
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,19 @@ class SqlScan:
     inputs: tuple[Scan, ...]
 
 
-Scan = ParquetScan | CsvScan | DeltaScan | FrameScan | SqlScan
+@dataclass(frozen=True, slots=True)
+class ViewScan:
+    """The steps of a windowed view as rows: one per key and grid instant v at which a window holds an event.
+
+    Columns: the keys, `event_timestamp` (v + delay, when the step is seen) and the aggregates. The steps have a grid
+    and no watermark, and no aggregate is without end; ties are ordered by key.
+    """
+
+    name: str
+    steps: WindowSteps
+
+
+Scan = ParquetScan | CsvScan | DeltaScan | FrameScan | SqlScan | ViewScan
 
 
 @dataclass(frozen=True, slots=True)

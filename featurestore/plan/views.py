@@ -15,6 +15,7 @@ from featurestore.plan.catalog import (
     ParquetPlace,
     SourceRecord,
     SqlPlace,
+    ViewPlace,
     ViewRecord,
 )
 from featurestore.plan.fingerprint import publication, storage
@@ -30,6 +31,7 @@ from featurestore.plan.nodes import (
     SourceRows,
     SqlScan,
     StoredRows,
+    ViewScan,
 )
 from featurestore.plan.windows import WindowAggregate, WindowSteps
 
@@ -49,6 +51,8 @@ def scan_of(source: SourceRecord, root: str) -> Scan:
             return FrameScan(source.name, data)
         case SqlPlace(sql=sql, inputs=inputs):
             return SqlScan(source.name, sql, tuple(scan_of(part, root) for part in inputs))
+        case ViewPlace(view=view):
+            return ViewScan(source.name, window_steps(view, source_rows(view, root), None))
 
 
 def source_rows(view: ViewRecord, root: str, start_us: int | None = None, extra: tuple[str, ...] = ()) -> SourceRows:

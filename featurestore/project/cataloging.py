@@ -15,7 +15,7 @@ from featurestore.definitions import (
     SqlSource,
     ViewProjection,
 )
-from featurestore.dtypes import DType, parse
+from featurestore.definitions.sources import TableSource, ViewSource
 from featurestore.engines.base import OfflineEngine
 from featurestore.errors import DefinitionError, Fault, FeatureStoreError, InputError
 from featurestore.plan.catalog import Catalog, Object, ViewRecord
@@ -30,12 +30,12 @@ def declared_catalog(declarations: Iterable[Declaration], root: Path, engine: Of
     a function that cannot be used, an aggregation that does not fit its source.
     """
 
-    def type_of(view: str, feature: str) -> DType:
+    def recorded(view: str) -> ViewRecord:
         if ("view", view) not in named:
             raise InputError(f"view '{view}' has faults of its own.")
         record = named["view", view][1]
         assert isinstance(record, ViewRecord)
-        return parse(record.output(feature).dtype)
+        return record
 
     named: dict[tuple[str, str], tuple[Declaration, Object]] = {}
     faults: list[Fault] = []
@@ -44,7 +44,7 @@ def declared_catalog(declarations: Iterable[Declaration], root: Path, engine: Of
             continue
         kind = _kind(declaration)
         try:
-            record = record_of(declaration, root, type_of)
+            record = record_of(declaration, root, recorded)
             if isinstance(record, ViewRecord):
                 record = with_event_columns(record, engine, str(root))
         except DefinitionError as error:
@@ -83,17 +83,22 @@ def _with_references(declarations: Iterable[Declaration]) -> tuple[Declaration, 
 
 def _references(declaration: Declaration) -> Iterator[Declaration]:
     match declaration:
-        case SqlSource(inputs=inputs):
-            yield from inputs
-        case FeatureView(entities=entities, source=source):
+        case SqlSource(tables=tables):
+            yield from (_declared(table) for table in tables)
+        case FeatureView(entities=entities, table=table):
             yield from entities
-            yield source
+            yield _declared(table)
         case OnDemandFeatureView(inputs=inputs):
             yield from (part.view if isinstance(part, ViewProjection) else part for part in inputs)
         case FeatureService(features=members):
             yield from (member.view if isinstance(member, ViewProjection) else member for member in members)
         case _:
             return
+
+
+def _declared(table: TableSource) -> Declaration:
+    """What a person declared: the view behind its steps."""
+    return table.view if isinstance(table, ViewSource) else table
 
 
 def _kind(declaration: Declaration) -> str:

@@ -27,8 +27,8 @@ from featurestore.definitions import (
     ViewProjection,
 )
 from featurestore.definitions.on_demand import input_names
-from featurestore.definitions.sources import TableSource
-from featurestore.dtypes import DType
+from featurestore.definitions.sources import TableSource, ViewSource
+from featurestore.dtypes import DType, parse
 from featurestore.plan.catalog import (
     AggregationRecord,
     ContractRecord,
@@ -50,27 +50,28 @@ from featurestore.plan.catalog import (
     ServiceRecord,
     SourceRecord,
     SqlPlace,
+    ViewPlace,
     ViewRecord,
 )
 from featurestore.sql import check_expression, check_query
 from featurestore.timeline import duration_us
 
-TypeOf = Callable[[str, str], DType]  # of a view's feature, by their names
+Recorded = Callable[[str], ViewRecord]
 
 
-def record_of(declaration: Declaration, root: Path, type_of: TypeOf) -> Object:
+def record_of(declaration: Declaration, root: Path, recorded: Recorded) -> Object:
     """The record of one declaration; raises FeatureStoreError when its SQL, contract or function cannot be used.
 
-    `type_of` tells the type of a feature of a view that was recorded before.
+    `recorded` finds the record of a view that this one refers to, which was made before.
     """
     match declaration:
         case Entity():
             keys = tuple((key, str(dtype)) for key, dtype in declaration.join_keys.items())
             return EntityRecord(name=declaration.name, join_keys=keys, metadata=_metadata(declaration))
         case FeatureView():
-            return _view_record(declaration, root)
+            return _view_record(declaration, root, recorded)
         case OnDemandFeatureView():
-            return _on_demand_record(declaration, type_of)
+            return _on_demand_record(declaration, recorded)
         case FeatureService():
             members = tuple(
                 _projected(m) if isinstance(m, ViewProjection) else OnDemandMember(view=m.name)
@@ -80,13 +81,13 @@ def record_of(declaration: Declaration, root: Path, type_of: TypeOf) -> Object:
         case RequestSource():
             raise AssertionError("request sources stand inside on-demand views")
         case _:
-            return _source_record(declaration, root)
+            return _source_record(declaration, root, recorded)
 
 
-def _source_record(source: TableSource, root: Path) -> SourceRecord:
+def _source_record(source: TableSource, root: Path, recorded: Recorded) -> SourceRecord:
     return SourceRecord(
         name=source.name,
-        place=_source_place(source, root),
+        place=_source_place(source, root, recorded),
         event_timestamp=source.event_timestamp,
         created_timestamp=source.created_timestamp,
         event_id=source.event_id,
@@ -97,7 +98,7 @@ def _source_record(source: TableSource, root: Path) -> SourceRecord:
     )
 
 
-def _source_place(source: TableSource, root: Path) -> Place:
+def _source_place(source: TableSource, root: Path, recorded: Recorded) -> Place:
     match source:
         case ParquetSource():
             return ParquetPlace(path=_portable(source.path, root), hive_partitions=source.hive_partitions)
@@ -108,8 +109,11 @@ def _source_place(source: TableSource, root: Path) -> Place:
         case FrameSource():
             return FramePlace(data=_stream(as_table(source.frame, f"FrameSource '{source.name}'")))
         case SqlSource():
-            check_query(source.sql, tuple(part.name for part in source.inputs))
-            return SqlPlace(sql=source.sql, inputs=tuple(_source_record(part, root) for part in source.inputs))
+            check_query(source.sql, tuple(part.name for part in source.tables))
+            inputs = tuple(_source_record(part, root, recorded) for part in source.tables)
+            return SqlPlace(sql=source.sql, inputs=inputs)
+        case ViewSource():
+            return ViewPlace(view=recorded(source.view.name))
 
 
 def _stream(table: pa.Table) -> bytes:
@@ -125,13 +129,13 @@ def _portable(path: str, root: Path) -> str:
     return str(absolute.relative_to(root)) if absolute.is_absolute() and absolute.is_relative_to(root) else path
 
 
-def _view_record(view: FeatureView, root: Path) -> ViewRecord:
+def _view_record(view: FeatureView, root: Path, recorded: Recorded) -> ViewRecord:
     aggregations = tuple(_aggregation_record(f) for f in view.features if isinstance(f, Aggregation))
     return ViewRecord(
         name=view.name,
         entities=tuple(entity.name for entity in view.entities),
         keys=tuple((key, str(dtype)) for key, dtype in view.join_keys.items()),
-        source=_source_record(view.source, root),
+        source=_source_record(view.table, root, recorded),
         features=tuple(_feature_record(f) for f in view.features if isinstance(f, Feature)),
         aggregations=aggregations,
         ttl_us=None if view.ttl is None else duration_us(view.ttl),
@@ -184,7 +188,7 @@ def _aggregation_record(aggregation: Aggregation) -> AggregationRecord:
     )
 
 
-def _on_demand_record(view: OnDemandFeatureView, type_of: TypeOf) -> OnDemandRecord:
+def _on_demand_record(view: OnDemandFeatureView, recorded: Recorded) -> OnDemandRecord:
     inputs: dict[str, DType] = {}
     parts: list[Requested | Projected] = []
     for part in view.inputs:
@@ -194,7 +198,7 @@ def _on_demand_record(view: OnDemandFeatureView, type_of: TypeOf) -> OnDemandRec
                 columns = tuple((name, str(dtype)) for name, dtype in part.columns.items())
                 parts.append(Requested(source=part.name, columns=columns))
             case ViewProjection():
-                inputs |= {name: type_of(part.view.name, name) for name in input_names(part)}
+                inputs |= {name: parse(recorded(part.view.name).output(name).dtype) for name in input_names(part)}
                 parts.append(_projected(part))
             case FeatureView():
                 raise AssertionError("declarations turn views into projections")

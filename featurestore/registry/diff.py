@@ -18,6 +18,7 @@ from featurestore.plan.catalog import (
     ServiceRecord,
     SourceRecord,
     SqlPlace,
+    ViewPlace,
     ViewRecord,
 )
 from featurestore.plan.fingerprint import meaning, publication, storage
@@ -192,7 +193,10 @@ def _view_uses(view: ViewRecord | None) -> set[tuple[str, str]]:
 
 def _source_uses(source: SourceRecord) -> set[tuple[str, str]]:
     used = {("source", source.name)}
-    if isinstance(source.place, SqlPlace):
-        for part in source.place.inputs:
-            used |= _source_uses(part)
+    match source.place:
+        case SqlPlace(inputs=inputs):
+            for part in inputs:
+                used |= _source_uses(part)
+        case ViewPlace(view=view):
+            used |= _view_uses(view)
     return used

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from featurestore import Status
+from featurestore.errors import FeatureStoreError
 from featurestore.store import FeatureStore
 from tests.store.projects import make_project
 
@@ -188,3 +189,76 @@ def test_an_event_that_leaves_the_window_changes_the_value_without_a_new_event(s
     assert store.materialize(end=instant("2024-01-17")).views[0].published == 1
     online = store.get_online_features("service", [{"customer": "a"}], at=instant("2024-01-17"))
     assert tuple(online.to_dict()[name][0] for name in NAMES) == (None, 30.0, 60.0)
+
+
+CHAIN = """
+store_key = Entity("store", join_keys={"store": Int64, "region": String})
+region_key = Entity("region", join_keys={"region": String})
+visits = ParquetSource("visits", path="data/visits.parquet", event_timestamp="at")
+daily = FeatureView(
+    "daily",
+    entities=[store_key],
+    source=visits,
+    every=timedelta(days=1),
+    features=[Aggregation("*", "count", timedelta(days=1), name="visits")],
+)
+monthly = FeatureView(
+    "monthly",
+    entities=[region_key],
+    source=daily,
+    every=timedelta(days=1),
+    features=[Aggregation("visits", "mean", timedelta(days=30), name="mean_visits")],
+)
+"""
+
+
+def test_a_view_may_take_the_steps_of_another_as_its_source(tmp_path: Path) -> None:
+    # steps of `daily`: store 1: 2 visits at Jan 2, 1 at Jan 4; store 2: 3 at Jan 2; all of region "n"
+    times = ["01T05", "01T06", "03T07", "01T08", "01T09", "01T10"]
+    visits = pl.DataFrame(
+        {"store": [1, 1, 1, 2, 2, 2], "region": ["n"] * 6, "at": [instant(f"2024-01-{at}:00") for at in times]},
+        schema_overrides={"at": pl.Datetime("us", "UTC")},
+    )
+    store = make_project(tmp_path, CHAIN, visits=visits)
+    store.apply()
+    store.materialize(end=instant("2024-01-11"))
+    asked = ["2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-10"]
+    regions = pl.DataFrame({"region": ["n"] * 5, "event_timestamp": [instant(at) for at in asked]})
+    # the steps at Jan 2 count from Jan 3 on, the one at Jan 4 from Jan 5 on: an event at v lies before v only later
+    expected = [None, 2.5, 2.5, 2.0, 2.0]
+    for from_source in (False, True):
+        found = store.get_historical_features(regions, ["monthly:mean_visits"], from_source=from_source).to_polars()
+        assert found["mean_visits"].to_list() == expected
+    online = store.get_online_features(["monthly:mean_visits"], [{"region": "n"}], at=instant("2024-01-11"))
+    assert online.to_dict()["mean_visits"] == [2.0]
+
+
+def test_several_sources_count_together(tmp_path: Path) -> None:
+    both = DAILY.replace(
+        "sums = FeatureView(",
+        'refunds = ParquetSource("refunds", path="data/refunds.parquet", event_timestamp="at")\nsums = FeatureView(',
+    ).replace("source=events", "source=[events, refunds]")
+    events, refunds = amounts(("2024-01-01T12:00", 10.0)), amounts(("2024-01-01T13:00", -4.0))
+    store = make_project(tmp_path, both, events=events, refunds=refunds)
+    store.apply()
+    store.materialize(end=instant("2024-01-05"))
+    found = store.get_historical_features(spine("2024-01-02"), "service").to_polars()
+    assert found["amount_sum_1d"].to_list() == [6.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('"sum"', '"summ"'), "There is no aggregate function 'summ'. Available: sum"),
+        (('"amount", "sum"', '"customer", "sum"'), "sum does not take String"),
+        (('"amount", "sum"', '"amunt", "sum"'), "`amunt` does not fit"),
+        (('timedelta(days=n)) for n in (1, 7, 30)', 'timedelta(0))'), "window must be positive"),
+        (('timedelta(days=n)) for n in (1, 7, 30)', 'timedelta(days=1), where="amount")'), "must be true or false"),
+        (('"sum", timedelta(days=n)) for n in (1, 7, 30)', '"percentile", timedelta(1))'), "needs the parameter 'p'"),
+        (('for n in (1, 7, 30)', 'for n in (1, 1)'), "feature 'amount_sum_1d' is declared 2 times"),
+    ],
+)  # fmt: skip
+def test_a_wrong_aggregation_is_refused_when_planned(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    store = make_project(tmp_path, DAILY.replace(*change), events=amounts(("2024-01-01T12:00", 1.0)))
+    with pytest.raises(FeatureStoreError, match=message):
+        store.plan()

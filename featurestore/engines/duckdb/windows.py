@@ -84,10 +84,10 @@ def step_rows(cursor: duckdb.DuckDBPyConnection, scan: ViewScan) -> pa.Table:
     with translated(rows.blame):
         _number_all_keys(cursor, rows, "true")
         _make_events(cursor, steps, rows)
+        first = [_grid_sql(f"(e + {offset})", every) for offset, _ in spans]
         held = [
-            f"SELECT id, unnest(range({_grid_sql(f'(e + {offset})', every)} + {every}, e + {reach} + 1, {every})) AS v, c "
-            "FROM __events"
-            for offset, reach in spans
+            f"SELECT id, unnest(range({before} + {every}, e + {reach} + 1, {every})) AS v, c FROM __events"
+            for before, (_, reach) in zip(first, spans, strict=True)
         ]
         known = f"v >= c - {steps.delay_us}" if steps.visibility == "created" else "true"
         _make_points(cursor, f"SELECT DISTINCT id, v FROM ({' UNION ALL '.join(held)}) WHERE {known}")
