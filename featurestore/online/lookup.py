@@ -42,7 +42,7 @@ class Lookup:
             raise ConfigurationError(f"'{plan.features}' has request-time features; pass what evaluates them.")
         self._plan = plan
         self._store = store
-        self._evaluate = evaluate
+        self._evaluate = evaluate if plan.on_demand else None
         self._views = [CompiledView(view) for view in plan.views]
         self._keys = tuple(dict.fromkeys(key for view in plan.views for key in view.keys))
         self._key_names = [name for name, _ in self._keys]
