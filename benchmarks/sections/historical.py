@@ -98,12 +98,14 @@ def _section(options: Options, standings: Sequence[Standing], compared: Mapping[
         command=options.command,
         paragraphs=(
             f"{sizes.rows:,} rows of ten doubles, {sizes.entities:,} entities, {sizes.spine:,} spine rows, "
-            f"{options.threads} threads, {options.rounds} rounds. One row in a hundred ties with another one in key "
+            f"{options.threads} threads, rounds: {options.rounds}. One row in a hundred ties with another one in key "
             "and event time. All read the Parquet files of one materialized view and write one Parquet file. Loading "
             "packages counts for featurestore and not for the others. (Materializing the view with its contract and "
             f"publishing it to memory, once: {taken:.0f} s, {sizes.rows / max(taken, 0.1):,.0f} rows per second.)",
             table(standings, _NUMBERS, base="handwritten"),
-            "Beside the handwritten answer: " + "; ".join(_difference(name, found) for name, found in compared.items()),
+            "Beside the handwritten answer: "
+            + "; ".join(_difference(name, found) for name, found in compared.items())
+            + ".",
         ),
         targets=tuple(targets),
     )
@@ -111,4 +113,4 @@ def _section(options: Options, standings: Sequence[Standing], compared: Mapping[
 
 def _difference(name: str, found: Sample) -> str:
     order = "in the spine's order" if found["ordered"] else "in another order"
-    return f"{name} has {found['rows']:,.0f} rows {order}, {found['wrong']:,.0f} of them different."
+    return f"{name} has {found['rows']:,.0f} rows {order}, {found['wrong']:,.0f} of them different"

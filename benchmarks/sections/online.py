@@ -71,8 +71,9 @@ def _section(options: Options, standings: Sequence[Standing]) -> Section:
         title="Online lookup",
         command=options.command,
         paragraphs=(
-            f"One entity of {options.sizes.online:,}, three views of ten doubles, in process, {options.rounds} rounds "
-            f"of {_LOOKUPS - WARM_UP:,} lookups (Feast: {_FEAST_LOOKUPS - WARM_UP:,}) after {WARM_UP:,} to warm up.",
+            f"One entity of {options.sizes.online:,}, three views of ten doubles, in process, rounds: "
+            f"{options.rounds}, lookups in each: {_LOOKUPS - WARM_UP:,} (Feast: {_FEAST_LOOKUPS - WARM_UP:,}) after "
+            f"{WARM_UP:,} to warm up.",
             table(standings, _NUMBERS, base="raw"),
         ),
         targets=tuple(targets),

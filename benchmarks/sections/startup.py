@@ -31,7 +31,7 @@ def measure(options: Options) -> Section:
         title="Start-up",
         command=options.command,
         paragraphs=(
-            f"Whole processes, with bytecode, {_ROUNDS * options.rounds} rounds.",
+            f"Whole processes, with bytecode, rounds: {_ROUNDS * options.rounds}.",
             table(standings, _NUMBERS, base="python"),
         ),
         targets=(
