@@ -148,8 +148,8 @@ def contract_failures(schema: DataFrameSchema, frame: pl.DataFrame) -> tuple[Fai
     """Everything in which the frame breaks the contract, one failure per column and check.
 
     Nulls follow the contract's `nullable`; a NaN counts as null there, and satisfies no built-in comparison.
-    Duplicates point at their rows but are never row-wise. Raises GateRefused when pandera
-    would change the frame or cannot judge it.
+    Duplicates point at their rows but are never row-wise. Raises GateRefused when pandera would change the frame or
+    cannot judge it.
     """
     found = [failure for error in _errors(schema, frame) for failure in _failures(error, frame)]
     return merge([*found, *_not_a_number(schema, frame)])

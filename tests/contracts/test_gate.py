@@ -49,7 +49,7 @@ def test_one_bad_row_refuses_the_chunk() -> None:
     assert verdict.accepted.schema == SCHEMA
     assert reasons(verdict.refused) == [["temp: greater_than_or_equal_to(-60) (found -273.0)"]]
     assert verdict.summary == (
-        "View 'origin_weather': chunk of 3 rows refused, 1 of them have a reason of their own: "
+        "View 'origin_weather': chunk of 3 rows refused, 1 of them failing: "
         "temp: greater_than_or_equal_to(-60) (1 row, found -273.0)."
     )
 
