@@ -80,6 +80,13 @@ def format_instant(micros: int) -> str:
     return to_datetime(micros).isoformat().replace("+00:00", "Z")
 
 
+def short_instant(micros: int) -> str:
+    """The instant in UTC as tables show it: the date alone at midnight, to the minute, or to the second."""
+    instant = to_datetime(micros).replace(microsecond=0)
+    text = f"{instant:%Y-%m-%d %H:%M:%S}"
+    return text.removesuffix(":00").removesuffix(" 00:00")
+
+
 def format_duration(micros: int) -> str:
     """The duration in its largest whole unit: `90m`, `6h`, `7d`; zero is `0s`."""
     if micros == 0:

@@ -8,7 +8,7 @@ import typer
 
 from featurestore.cli.output import JsonFlag, console, print_json, print_table
 from featurestore.cli.project import open_store
-from featurestore.timeline import format_instant
+from featurestore.timeline import format_instant, short_instant
 
 app = typer.Typer(help="Saved training sets and what they were made from.", no_args_is_help=True)
 
@@ -19,7 +19,8 @@ def list_datasets(as_json: JsonFlag = False) -> None:
     with open_store() as store:
         saved = store.registry.datasets()
     columns = ("name", "version", "rows", "saved at", "by", "path")
-    rows = [(d.name, d.version, d.rows, format_instant(d.saved_at_us), d.saved_by, d.path) for d in saved]
+    written = format_instant if as_json else short_instant
+    rows = [(d.name, d.version, d.rows, written(d.saved_at_us), d.saved_by, d.path) for d in saved]
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     elif rows:
@@ -42,7 +43,7 @@ def show(
         print_json({"name": dataset.name, "version": dataset.version, "rows": dataset.rows, "path": dataset.path,
                     "columns": dict(columns), "manifest": dict(dataset.manifest)})  # fmt: skip
         return
-    saved = f"saved {format_instant(dataset.saved_at_us)} by {dataset.saved_by}"
+    saved = f"saved {short_instant(dataset.saved_at_us)} by {dataset.saved_by}"
     console().print(f"[bold]{dataset.name} v{dataset.version}[/]: {dataset.rows:,} rows in {dataset.path}, {saved}")
     views = dataset.manifest["views"]
     assert isinstance(views, dict)

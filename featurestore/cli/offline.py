@@ -11,7 +11,7 @@ import typer
 
 from featurestore.cli.output import JsonFlag, console, error_console, print_error, print_frame, print_json, print_table
 from featurestore.cli.project import open_store
-from featurestore.timeline import format_instant, parse_duration, parse_instant
+from featurestore.timeline import format_instant, parse_duration, parse_instant, short_instant
 
 if TYPE_CHECKING:
     from featurestore.materialization.report import MaterializationReport, Progress, Step, ViewReport
@@ -67,7 +67,7 @@ def print_report(report: MaterializationReport) -> None:
     print_table(
         ("view", "chunks", "rows", "dropped", "online", "watermark", "seconds"),
         [
-            (v.view, len(v.chunks), v.rows, v.dropped, v.published, _instant(v.watermark_us), round(v.seconds, 2))
+            (v.view, len(v.chunks), v.rows, v.dropped, v.published, _short(v.watermark_us), round(v.seconds, 2))
             for v in report.views
         ],
     )
@@ -105,6 +105,10 @@ def _view_document(view: ViewReport) -> dict[str, object]:
         "remarks": list(view.remarks),
         "error": None if view.error is None else {"type": type(view.error).__name__, "message": str(view.error)},
     }
+
+
+def _short(micros: int | None) -> str | None:
+    return None if micros is None else short_instant(micros)
 
 
 def _instant(micros: int | None) -> str | None:

@@ -53,19 +53,19 @@ def print_error(error: FeatureStoreError) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table; columns whose cells are all numbers stand right."""
+    """A table; columns whose cells are all numbers stand right. Instants in tables are UTC."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     cells = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
         values = [row[index] for row in cells if row[index] is not None]
         numeric = bool(values) and all(
             isinstance(value, int | float) and not isinstance(value, bool) for value in values
         )
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
     for row in cells:
         table.add_row(*(Text(_cell(value)) for value in row))
     console().print(table)
@@ -113,7 +113,7 @@ def _cell(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case int():
-            return f"{value:,}" if abs(value) >= 10_000 else str(value)
+            return f"{value:,}" if abs(value) >= 1_000 else str(value)
         case float():
             return f"{value:.6g}"
         case datetime():

@@ -8,7 +8,7 @@ import typer
 
 from featurestore.cli.output import JsonFlag, console, print_frame, print_json, print_table
 from featurestore.cli.project import open_store
-from featurestore.timeline import format_instant
+from featurestore.timeline import format_instant, short_instant
 
 app = typer.Typer(help="Rows that a contract refused: see them, and let them through.", no_args_is_help=True)
 
@@ -20,6 +20,7 @@ def list_entries(as_json: JsonFlag = False) -> None:
     """List what was refused, the oldest first."""
     with open_store() as store:
         entries = store.quarantine.list()
+    written = format_instant if as_json else short_instant
     rows = [
         (
             entry.id,
@@ -27,7 +28,7 @@ def list_entries(as_json: JsonFlag = False) -> None:
             entry.outcome.value,
             entry.refused_rows,
             entry.rows,
-            format_instant(entry.at_us),
+            written(entry.at_us),
             f"{entry.waiver.actor}: {entry.waiver.reason}" if entry.waiver else None,
             "; ".join(str(reason) for reason in entry.reasons[:3]),
         )

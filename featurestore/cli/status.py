@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from featurestore.cli.output import JsonFlag, console, print_json, print_table
 from featurestore.cli.project import open_store
-from featurestore.timeline import format_duration, format_instant
+from featurestore.timeline import format_duration, format_instant, short_instant
 
 
 def status(as_json: JsonFlag = False) -> None:
@@ -39,7 +39,7 @@ def status(as_json: JsonFlag = False) -> None:
                 v.view,
                 f"v{v.version}",
                 v.rows,
-                _instant(v.watermark_us) or "never materialized",
+                "never materialized" if v.watermark_us is None else short_instant(v.watermark_us),
                 None if v.watermark_us is None else _lag(now - v.watermark_us),
                 v.keys,
                 None if v.keys is None else "in step" if v.in_step else "behind: materialize heals it",
