@@ -19,10 +19,10 @@ def smallest_positions(
     """Write to positions[w, j] where the smallest `key ^ flip` in [lows[w, j], highs[j]) stands, -1 for empty windows.
 
     `flip` is 0 for the smallest key, -1 for the greatest. `lows` (window, point), `highs` do not decrease along
-    the points. The stack holds the positions that no later key undercuts; the first of them in the window is the answer.
+    the points. The stack holds the positions that no later key undercuts; the first in the window is the answer.
     """
-    places = np.empty(1024, np.int64)
-    smallest = np.empty(1024, np.int64)
+    places = np.empty(keys.size, np.int64)
+    smallest = np.empty(keys.size, np.int64)
     top = 0
     position = 0
     for j in range(highs.size):
@@ -36,9 +36,6 @@ def smallest_positions(
             key = keys[position] ^ flip
             while top > 0 and smallest[top - 1] >= key:
                 top -= 1
-            if top == places.size:
-                places = _doubled(places)
-                smallest = _doubled(smallest)
             places[top] = position
             smallest[top] = key
             top += 1
@@ -60,11 +57,3 @@ def _first_at_or_after(places: NDArray[np.int64], size: int, position: int) -> i
         else:
             high = middle
     return low
-
-
-@helper
-def _doubled(stack: NDArray[np.int64]) -> NDArray[np.int64]:
-    larger = np.empty(2 * stack.size, np.int64)
-    for k in range(stack.size):
-        larger[k] = stack[k]
-    return larger

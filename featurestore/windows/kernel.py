@@ -15,16 +15,25 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from featurestore.errors import InputError
-from featurestore.windows import columns
+from featurestore.windows import columns, visibility
 from featurestore.windows._jit import read_only
 from featurestore.windows.edges import find_edges, unsorted_at
 from featurestore.windows.evaluate import evaluate
 from featurestore.windows.functions import get
 from featurestore.windows.lanes import open_lane
 from featurestore.windows.requests import GROUP_START, NOW, Request, take_apart
-from featurestore.windows.spec import LONGEST_US, WindowEvents, WindowPoints, WindowSpec, WindowValues
+from featurestore.windows.spec import (
+    LONGEST_US,
+    WindowEvents,
+    WindowOverflowError,
+    WindowPoints,
+    WindowSpec,
+    WindowValues,
+)
 
 MOST_EVENTS = 1 << 29  # what the digits of the running sums have room for
+
+Positions = NDArray[np.int64]
 
 
 def compute(specs: Sequence[WindowSpec], events: WindowEvents, points: WindowPoints) -> WindowValues:
@@ -37,10 +46,49 @@ def compute(specs: Sequence[WindowSpec], events: WindowEvents, points: WindowPoi
         get(spec.function)
     _check(events, points)
     requests, shifts = take_apart(specs)
+    edges = _edges(events, points, shifts)
+    if points.known_us is None:
+        return WindowValues(_answer(specs, requests, events, edges), edges[NOW] > edges[GROUP_START])
+    return _compute_known(specs, events, points, edges)
+
+
+def _compute_known(
+    specs: Sequence[WindowSpec], events: WindowEvents, points: WindowPoints, edges: Positions
+) -> WindowValues:
+    """The same when points know only events created up to some instant; only points that miss some cost more."""
+    requests, shifts = take_apart(specs)
+    created, known_us = visibility.times(events, points)
+    earliest, latest = visibility.earliest_and_latest_created(created, edges, requests)
+    hidden = latest > known_us
+    blocks = [np.flatnonzero(~hidden), *visibility.blocks(edges, requests, np.flatnonzero(hidden))]
+    parts: list[tuple[pa.Array, ...]] = []
+    for number, which in enumerate(blocks):
+        known, there = events, edges[:, which]
+        if number > 0:
+            known, asked = visibility.known_events(events, points, edges, requests, which)
+            there = _edges(known, asked, shifts)
+        try:
+            parts.append(_answer(specs, requests, known, there))
+        except WindowOverflowError as fault:
+            raise WindowOverflowError(fault.spec, int(which[fault.point]), fault.total) from None
+    order = pa.array(np.argsort(np.concatenate(blocks)))
+    values = tuple(pa.concat_arrays([part[index] for part in parts]).take(order) for index in range(len(specs)))
+    return WindowValues(values, earliest <= known_us)
+
+
+def _edges(events: WindowEvents, points: WindowPoints, shifts: Sequence[int]) -> Positions:
+    """The first row says where the group of each point begins, row 1 + s where its events from v - shifts[s] on do."""
     edges = np.empty((1 + len(shifts), points.group.size), np.int64)
     placed = (read_only(events.group), read_only(events.time_us))
     asked = (read_only(points.group), read_only(points.end_us))
     find_edges(placed, asked, read_only(np.array(shifts, np.int64)), edges)
+    return edges
+
+
+def _answer(
+    specs: Sequence[WindowSpec], requests: Sequence[Request], events: WindowEvents, edges: Positions
+) -> tuple[pa.Array, ...]:
+    """One array per spec, one value per column of `edges`."""
     answers: dict[Request, pa.Array] = {}
     for value, mask in dict.fromkeys(request.lane for request in requests):
         lane = open_lane(events, value, mask)
@@ -49,8 +97,7 @@ def compute(specs: Sequence[WindowSpec], events: WindowEvents, points: WindowPoi
     parts: list[list[pa.Array]] = [[] for _ in specs]
     for request in requests:
         parts[request.spec].append(answers[request])
-    values = tuple(_assemble(spec, answer) for spec, answer in zip(specs, parts, strict=True))
-    return WindowValues(values, edges[NOW] > edges[GROUP_START])
+    return tuple(_assemble(spec, answer) for spec, answer in zip(specs, parts, strict=True))
 
 
 def _assemble(spec: WindowSpec, parts: Sequence[pa.Array]) -> pa.Array:

@@ -63,15 +63,19 @@ class WindowEvents:
 
 @dataclass(frozen=True, slots=True)
 class WindowPoints:
-    """Where values are asked: group codes and instants v, sorted by group, then instant; duplicates allowed."""
+    """Where values are asked: group codes and instants v, sorted by group, then instant; duplicates allowed.
+
+    With `known_us` a point takes only events whose `created_us` is not after its own entry there.
+    """
 
     group: NDArray[np.int64]
     end_us: NDArray[np.int64]
+    known_us: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WindowValues:
-    """One Arrow array per spec, in order, one value per point; `seen`: the group has an event before v (mask or not).
+    """One Arrow array per spec, in order, one value per point; `seen`: the group has an event before v, mask or not.
 
     Points that have not seen an event still bear the value of an empty window: count 0, else null.
     """

@@ -1,0 +1,112 @@
+"""The kernel and the nested loops agree to the last bit, whatever the events, windows and points."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.arrow import arrow_type
+from featurestore.dtypes import DType, Float64, List
+from featurestore.windows.functions import FUNCTIONS, faults, result_type
+from featurestore.windows.kernel import compute
+from featurestore.windows.spec import WindowOverflowError, WindowSpec
+from tests.windows.scenarios import VALUES, Scenario, bits, scenarios, specs
+
+types = pytest.mark.parametrize("dtype", list(VALUES), ids=str)
+
+
+def expected_type(scenario: Scenario) -> DType:
+    """The logical type of the values."""
+    spec = scenario.spec
+    return result_type(
+        spec.function, None if spec.value is None else scenario.dtype, {"series": 1} if spec.series else {}
+    )
+
+
+def answer(scenario: Scenario) -> Any:
+    """The bits of the kernel's values, or that a sum overflows."""
+    try:
+        return bits(scenario.kernel().values[0].to_pylist())
+    except WindowOverflowError:
+        return "overflow"
+
+
+def expected(scenario: Scenario) -> Any:
+    """The same from the nested loops: a sum overflows when it does not fit the result's type."""
+    values = scenario.reference()
+    try:
+        return bits(pa.array(values, arrow_type(expected_type(scenario))).to_pylist())
+    except (OverflowError, pa.ArrowInvalid):
+        assert scenario.spec.function == "sum"
+        return "overflow"
+
+
+@types
+@given(data=st.data())
+def test_every_function_equals_the_reference_to_the_bit(dtype: DType, data: st.DataObject) -> None:
+    scenario = data.draw(scenarios(dtype))
+    assert answer(scenario) == expected(scenario)
+
+
+@given(data=st.data())
+def test_seen_says_whether_a_known_event_lies_before_the_point(data: st.DataObject) -> None:
+    scenario = replace(data.draw(scenarios(Float64)), spec=WindowSpec("count"))
+    assert scenario.kernel().seen.tolist() == scenario.seen()
+
+
+@types
+@given(data=st.data())
+def test_values_do_not_depend_on_the_order_of_events_at_one_instant(dtype: DType, data: st.DataObject) -> None:
+    scenario = data.draw(scenarios(dtype))
+    size = len(scenario.events)
+    shuffled = scenario.shuffled(data.draw(st.lists(st.integers(0, 99), min_size=size, max_size=size)))
+    assert answer(shuffled) == answer(scenario)
+
+
+@types
+@given(data=st.data(), further_back=st.integers(0, 5))
+def test_values_do_not_depend_on_events_before_the_window(dtype: DType, data: st.DataObject, further_back: int) -> None:
+    scenario = data.draw(scenarios(dtype))
+    spec = replace(scenario.spec, window_us=scenario.spec.window_us or 9)
+    scenario = replace(scenario, spec=spec)
+    reach = spec.offset_us + (spec.window_us or 0) * (spec.series or 1)
+    begins: dict[int, int] = {}
+    for group, v in scenario.points:
+        begins[group] = min(begins.get(group, v), v) - further_back
+    suffix = tuple(event for event in scenario.events if event.time >= begins.get(event.group, 0) - reach)
+    assert answer(replace(scenario, events=suffix)) == answer(scenario)
+
+
+@given(data=st.data())
+def test_specs_computed_together_equal_specs_computed_alone(data: st.DataObject) -> None:
+    scenario = data.draw(scenarios(Float64))
+    some = [replace(spec, series=None) for spec in data.draw(st.lists(specs(Float64), min_size=1, max_size=12))]
+    together = compute(some, scenario.window_events(), scenario.window_points())
+    for spec, values in zip(some, together.values, strict=True):
+        assert bits(values.to_pylist()) == answer(replace(scenario, spec=spec))
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(name, dtype, id=f"{name}-{dtype}")
+        for name, function in FUNCTIONS.items()
+        for dtype in VALUES
+        if not faults(name, dtype, dict.fromkeys(function.requires, 1))
+    ],
+)
+def test_values_have_the_declared_type_even_without_events_or_points(name: str, dtype: DType) -> None:
+    function = FUNCTIONS[name]
+    spec = WindowSpec(name, 0, window_us=5, n=1, p=0.5)
+    for points in ((), ((0, 1), (1, 5))):
+        values = Scenario(dtype, (), points, spec).kernel().values[0]
+        assert values.type == arrow_type(result_type(name, dtype))
+        assert values.to_pylist() == [function.empty] * len(points)
+        if function.result != "list":
+            series = Scenario(dtype, (), points, replace(spec, series=2)).kernel().values[0]
+            assert series.type == arrow_type(List(result_type(name, dtype)))
