@@ -9,7 +9,7 @@ from featurestore.errors import ConfigurationError
 
 
 def open_engine(name: str, memory_limit: str | None, threads: int | None, temp_directory: Path) -> OfflineEngine:
-    """The engine of that name; it spills to `temp_directory` beyond `memory_limit` (DuckDB's default: 80% of memory)."""
+    """The engine of that name; beyond `memory_limit` (None: 80% of the memory) it spills to `temp_directory`."""
     if name != "duckdb":
         raise ConfigurationError(f"offline.engine '{name}' is not supported: write duckdb (Spark is not built yet).")
     from featurestore.engines.duckdb import DuckDbEngine

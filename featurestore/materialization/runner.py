@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from featurestore.arrow import arrow_type
 from featurestore.contracts.gate import Gate
-from featurestore.contracts.inspection import contract_columns
-from featurestore.contracts.model import ContractModel
 from featurestore.contracts.quarantine import Quarantine
 from featurestore.contracts.verdict import Occasion, Outcome, Verdict
 from featurestore.dtypes import Timestamp
@@ -28,6 +28,10 @@ from featurestore.plan.materialization import ExtractPlan
 from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE, Computed, FrameScan, SourceRows
 from featurestore.plan.views import scan_of, source_rows, stored_types, table_name, window_steps
 from featurestore.timeline import Clock, format_instant
+
+if TYPE_CHECKING:
+    from featurestore.contracts.inspection import ContractColumn
+    from featurestore.contracts.model import ContractModel
 
 _ROWS_PER_COMMIT_BITS = 40
 
@@ -125,8 +129,7 @@ class Materializer:
     ) -> Verdict:
         """The gate's verdict on a view's source rows of an interval; nothing is written."""
         contract = None if view.contract is None else self.load_contract(view.contract)
-        extra = () if contract is None else tuple(column.name for column in contract_columns(contract))
-        rows = source_rows(view, self.root, extra=self._carried(view, extra))
+        rows = source_rows(view, self.root, extra=() if contract is None else self._carried(view, contract))
         timeless = view.source.timeless
         in_force = in_force and not view.aggregations
         plan = ExtractPlan(rows, None if timeless else start_us, None if timeless else end_us, in_force)
@@ -148,18 +151,19 @@ class Materializer:
             raise GateRefused(verdict.summary)
         return accepted_rows(view, verdict.accepted)
 
-    def _carried(self, view: ViewRecord, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    def _carried(self, view: ViewRecord, contract: ContractModel) -> tuple[str, ...]:
         """The source columns that the contract asks for and the rows do not have anyway."""
-        if not wanted:
-            return ()
+        from featurestore.contracts.inspection import contract_columns  # pandera is slow to import
+
+        wanted = contract_columns(contract)
         have = {
             *(key for key, _ in view.keys),
             *(feature.stored for feature in view.features),
             view.source.event_timestamp,
             view.source.created_timestamp,
         }
-        offered = {name for name, _ in self.engine.columns(scan_of(view.source, self.root))}
-        return tuple(name for name in wanted if name in offered - have)
+        offered = [name for name, _ in self.engine.columns(scan_of(view.source, self.root)) if name not in have]
+        return tuple(name for name in offered if any(_names(column, name) for column in wanted))
 
     def _publish(self, view: ViewRecord, done: list[ChunkReport], progress: Progress) -> int:
         snapshot = self.tables.snapshot(table_name(view))
@@ -215,6 +219,10 @@ def _stored_reader(view: ViewRecord, accepted: pa.Table, commit: int) -> pa.Reco
     place = accepted.column_names.index(SEQUENCE)
     table = accepted.set_column(place, SEQUENCE, sequence).select(schema.names).cast(schema)
     return table.to_reader(max_chunksize=1_000_000)
+
+
+def _names(column: ContractColumn, name: str) -> bool:
+    return bool(re.fullmatch(column.name, name)) if column.pattern else column.name == name
 
 
 def accepted_rows(view: ViewRecord, accepted: pa.Table) -> SourceRows:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from featurestore.contracts.digest import contract_digest
-from featurestore.contracts.model import ContractModel
-from featurestore.contracts.reference import load_contract
 from featurestore.errors import InputError
 from featurestore.plan.catalog import ContractRecord
 from featurestore.project.loading import importable
+
+if TYPE_CHECKING:
+    from featurestore.contracts.model import ContractModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,9 @@ class ContractLoader:
 
     def __call__(self, record: ContractRecord) -> ContractModel:
         """The contract as it was applied; raises InputError when its code is gone or means something else now."""
+        from featurestore.contracts.digest import contract_digest  # pandera is slow to import, and may not be needed
+        from featurestore.contracts.reference import load_contract
+
         with importable(self.root, self.folder):
             contract = load_contract(record.reference)
             digest = contract_digest(contract)
