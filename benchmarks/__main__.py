@@ -52,6 +52,7 @@ def main() -> None:
             workspace=workspace,
             feast=os.environ.get("FEAST_PYTHON"),
             command=_command(),
+            load=os.getloadavg()[0],
         )
         _measure(asked.sections or list(_SECTIONS), options, dry=asked.dry)
 

@@ -18,7 +18,10 @@ Feast takes no part. To measure it as well:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Sizes, rounds, threads and places of a run; `feast` is the interpreter that has Feast."""
+    """Sizes, rounds, threads and places of a run.
+
+    `feast` is the interpreter that has Feast, `load` the load average before the first contestant.
+    """
 
     sizes: Sizes
     rounds: int
@@ -26,6 +29,7 @@ class Options:
     workspace: Path
     feast: str | None
     command: str
+    load: float
 
     def ours(self, name: str, program: str, what: str, *arguments: object) -> Contestant:
         """A contestant that runs under this interpreter."""

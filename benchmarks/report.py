@@ -54,12 +54,14 @@ class Section:
     title: str
     command: str
     paragraphs: tuple[str, ...]
+    load: float  # of the machine before the first contestant ran: above 0.5, others were at work
     targets: tuple[Target, ...] = ()
 
     def text(self) -> str:
         """The section in Markdown."""
         reached = "\n".join(target.line() for target in self.targets)
-        parts = [f"## {self.title}", f"`{self.command}`, {_today()}. {_machine()}", *self.paragraphs, reached]
+        heading = f"`{self.command}`, {_today()}, load average {self.load:.1f} before. {_machine()}"
+        parts = [f"## {self.title}", heading, *self.paragraphs, reached]
         return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from benchmarks.contest import REPOSITORY, Standing, hold, module, run
+from benchmarks.contest import Standing, hold, module, run
 from benchmarks.contestants import raw_online
-from benchmarks.inputs import write_online
+from benchmarks.inputs import ONLINE_VIEWS, write_online
 from benchmarks.measure import WARM_UP
 from benchmarks.options import Options
+from benchmarks.project import materialized
 from benchmarks.report import Number, Section, Target, table
-from featurestore import FeatureStore
 
 _END = datetime(2025, 2, 1, tzinfo=UTC)
 _LOOKUPS = WARM_UP + 50_000
@@ -48,17 +48,15 @@ def measure(options: Options) -> Section:
 
 def _prepare(options: Options) -> None:
     place = options.workspace / "online"
-    if not (place / "ready").exists():
-        shutil.rmtree(place, ignore_errors=True)
-        write_online(place / "inputs", options.sizes)
-        shutil.copytree(REPOSITORY / "benchmarks" / "projects" / "online", place / "project")
-        with FeatureStore(place / "project") as store:
-            store.apply()
-            store.materialize(_END)
-        raw_online.publish(place)
-        (place / "ready").touch()
-    if options.feast is not None and not (place / "feast" / "online.db").exists():
-        run(module(options.feast, "contestants.feast_project", "online", place / "feast", place / "inputs"))
+    inputs = place / "inputs"
+    if not (inputs / f"{ONLINE_VIEWS[-1]}.parquet").exists():
+        write_online(inputs, options.sizes)
+    materialized("online", place, _END, options.threads)
+    shutil.rmtree(place / "raw", ignore_errors=True)
+    raw_online.publish(place)
+    if options.feast is not None:
+        shutil.rmtree(place / "feast", ignore_errors=True)
+        run(module(options.feast, "contestants.feast_project", "online", place / "feast", inputs))
 
 
 def _section(options: Options, standings: Sequence[Standing]) -> Section:
@@ -70,6 +68,7 @@ def _section(options: Options, standings: Sequence[Standing]) -> Section:
     return Section(
         title="Online lookup",
         command=options.command,
+        load=options.load,
         paragraphs=(
             f"One entity of {options.sizes.online:,}, three views of ten doubles, in process, rounds: "
             f"{options.rounds}, lookups in each: {_LOOKUPS - WARM_UP:,} (Feast: {_FEAST_LOOKUPS - WARM_UP:,}) after "

@@ -30,6 +30,7 @@ def measure(options: Options) -> Section:
     return Section(
         title="Start-up",
         command=options.command,
+        load=options.load,
         paragraphs=(
             f"Whole processes, with bytecode, rounds: {_ROUNDS * options.rounds}.",
             table(standings, _NUMBERS, base="python"),
