@@ -28,7 +28,7 @@ from featurestore.dtypes import (
     Timestamp,
     UInt64,
 )
-from featurestore.engines.reference_windows import aggregate
+from featurestore.engines.reference.windows import aggregate
 from featurestore.windows.functions import FUNCTIONS, faults
 from featurestore.windows.kernel import compute
 from featurestore.windows.spec import WindowEvents, WindowPoints, WindowSpec, WindowValues

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from featurestore.engines.reference_windows import aggregate
+from featurestore.engines.reference.windows import aggregate
 from featurestore.windows.kernel import compute
 from featurestore.windows.spec import WindowEvents, WindowPoints, WindowSpec
 
