@@ -14,7 +14,7 @@ from featurestore.engines.duckdb.files import pattern
 from featurestore.engines.duckdb.relation import Relation
 from featurestore.engines.duckdb.scan import relation
 from featurestore.engines.duckdb.text import listed, literals, quoted
-from featurestore.engines.duckdb.types import converted, instant
+from featurestore.engines.duckdb.types import converted, instant, kept_type
 from featurestore.errors import InputError, SourceError
 from featurestore.plan.nodes import Column, Computed, CsvScan, Rows, SourceRows, SqlScan, StoredRows
 from featurestore.sql import check_expression
@@ -141,8 +141,9 @@ def _stored(cursor: duckdb.DuckDBPyConnection, rows: StoredRows, wanted: set[str
 
 
 def _restored(column: Column) -> str:
-    same = duckdb_type(stored_type(column.dtype)) == duckdb_type(column.dtype)
-    return quoted(column.name) if same else f"CAST({quoted(column.name)} AS {duckdb_type(column.dtype)})"
+    kept = kept_type(column.dtype)
+    same = duckdb_type(stored_type(column.dtype)) == kept
+    return quoted(column.name) if same else f"CAST({quoted(column.name)} AS {kept})"
 
 
 def _no_rows(rows: StoredRows) -> str:

@@ -51,8 +51,9 @@ def converted(sql: str, found: str, declared: DType, column: str, what: str, tex
     that type would pass. With `text` the source knows text only (CSV, folder names), so text is read as the declared
     type, but never as an instant: that would guess its time zone.
     """
-    cast = f"CAST({sql} AS {duckdb_type(declared)})"
-    if found == duckdb_type(declared).replace(", ", ",") and not isinstance(declared, Vector):
+    kept = kept_type(declared)
+    cast = f"CAST({sql} AS {kept})"
+    if found == kept.replace(", ", ",") and not isinstance(declared, Vector):
         return sql
     if found in _NULL:
         return cast
@@ -62,10 +63,10 @@ def converted(sql: str, found: str, declared: DType, column: str, what: str, tex
         raise SourceError(mismatch(found, declared, column, what))
     if _widens(found, declared):
         return cast
-    tried = f"TRY_CAST({sql} AS {duckdb_type(declared)})"
+    tried = f"TRY_CAST({sql} AS {kept})"
     match declared:
         case Vector():
-            passes = f"list_count(CAST({tried} AS {duckdb_type(List(declared.inner))})) = {declared.size}"
+            passes = f"len({tried}) = {declared.size} AND list_count({tried}) = {declared.size}"
         case List() if _rounds(found, declared):
             passes = f"list_count({tried}) = list_count({sql})"
         case _ if _rounds(found, declared):
@@ -73,6 +74,14 @@ def converted(sql: str, found: str, declared: DType, column: str, what: str, tex
         case _:
             passes = f"TRY_CAST({tried} AS {found}) = {sql}"
     return f"CASE WHEN {sql} IS NULL OR {passes} THEN {tried} ELSE {_refusal(sql, declared, column)} END"
+
+
+def kept_type(dtype: DType) -> str:
+    """The DuckDB type in which values of a logical type pass through queries; `reading` gives them the exact one.
+
+    A vector is a list there: DuckDB 2.0 reads uninitialized memory when a join's build side holds a null array.
+    """
+    return duckdb_type(List(dtype.inner) if isinstance(dtype, Vector) else dtype)
 
 
 def instant(sql: str, found: str, column: str, what: str) -> str:
