@@ -211,9 +211,9 @@ def _write(
     meta: bytes | None,
 ) -> WriteCount:
     raw = _catalog_value(opened, txn, namespace)
-    slot, old_meta = (_empty_slot(opened, txn), None) if raw is None else _unpack_catalog_value(raw)
+    slot = _empty_slot(opened, txn) if raw is None else _unpack_catalog_value(raw)[0]
     if raw is None or meta is not None:
-        _put_entry(opened, txn, namespace, slot, old_meta if meta is None else meta)
+        _put_entry(opened, txn, namespace, slot, meta)
     database = opened.env.open_db(slot_name(slot), txn=txn)
     written = skipped = deleted = 0
     for key, record in items:
