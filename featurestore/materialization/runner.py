@@ -26,7 +26,7 @@ from featurestore.plan.catalog import ContractRecord, ViewRecord
 from featurestore.plan.intervals import Asked, Chunk, Committed, plan_chunks
 from featurestore.plan.materialization import ExtractPlan
 from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE, Computed, FrameScan, SourceRows
-from featurestore.plan.views import scan_of, source_rows, stored_types, table_name, window_steps
+from featurestore.plan.views import kept_columns, scan_of, source_rows, stored_types, table_name, window_steps
 from featurestore.timeline import Clock, format_instant
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Materializer:
         wanted = contract_columns(contract)
         have = {
             *(key for key, _ in view.keys),
-            *(feature.stored for feature in view.features),
+            *(column.stored for column in kept_columns(view)),
             view.source.event_timestamp,
             view.source.created_timestamp,
         }
