@@ -32,19 +32,34 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the caller asked for, at the present instant `now_us`; `step_us` is the length of a chunk."""
+    """What the caller asked for, at the present instant `now_us`; `step_us` is the length of a chunk.
+
+    Raises MaterializationError for an end in the future and an empty interval.
+    """
 
     start_us: int | None
     end_us: int
     now_us: int
     step_us: int
 
+    def __post_init__(self) -> None:
+        if self.end_us > self.now_us:
+            raise MaterializationError(
+                f"The end {format_instant(self.end_us)} lies in the future (it is "
+                f"{format_instant(floor_to_grid(self.now_us, 1_000_000))}); events may still happen before it. Give an "
+                "end in the past."
+            )
+        if self.start_us is not None and self.start_us >= self.end_us:
+            raise MaterializationError(
+                f"The start {format_instant(self.start_us)} is not before the end {format_instant(self.end_us)}."
+            )
+
 
 def plan_chunks(view: str, asked: Asked, committed: Committed | None, first_event_us: int | None) -> tuple[Chunk, ...]:
     """The chunks of a run, in order; none when everything up to the end is committed already.
 
     `first_event_us` is the source's earliest event time, needed when nothing is committed and no start is given.
-    Raises MaterializationError for an end in the future, an empty interval and an interval that leaves a gap.
+    Raises MaterializationError for an interval that leaves a gap.
     """
     _check(view, asked, committed)
     start, end, step = asked.start_us, asked.end_us, asked.step_us
@@ -80,19 +95,7 @@ def _chunk(
 
 
 def _check(view: str, asked: Asked, committed: Committed | None) -> None:
-    if asked.end_us > asked.now_us:
-        raise MaterializationError(
-            f"View '{view}': end {format_instant(asked.end_us)} lies in the future (it is "
-            f"{format_instant(floor_to_grid(asked.now_us, 1_000_000))}); events may still happen before it. Give an "
-            "end in the past."
-        )
-    if asked.start_us is None:
-        return
-    if asked.start_us >= asked.end_us:
-        raise MaterializationError(
-            f"View '{view}': start {format_instant(asked.start_us)} is not before end {format_instant(asked.end_us)}."
-        )
-    if committed is None:
+    if asked.start_us is None or committed is None:
         return
     if asked.start_us > committed.watermark_us:
         raise MaterializationError(

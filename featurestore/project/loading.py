@@ -40,7 +40,8 @@ def load_declarations(root: Path, folder: str) -> tuple[Declaration, ...]:
                 declarations.update((id(d), d) for d in _declared_in(module))
     faults = [*gathered, *faults]
     if faults:
-        raise DefinitionError(_relative(fault, root) for fault in dict.fromkeys(faults))
+        shown = (_relative(fault, root) for fault in dict.fromkeys(faults))
+        raise DefinitionError(sorted(shown, key=lambda fault: (fault.file or "", fault.line or 0)))
     return tuple(declarations.values())
 
 

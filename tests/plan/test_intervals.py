@@ -66,7 +66,7 @@ def test_a_backfill_of_an_unbounded_view_keeps_it_unbounded() -> None:
     ("start", "end", "committed", "message"),
     [
         (None, 1001, None, "lies in the future"),
-        (50, 50, None, "is not before end"),
+        (50, 50, None, "is not before the end"),
         (91, 95, Committed(None, 90), "would leave a gap after the watermark"),
         (10, 40, Committed(50, 90), "would leave a gap before the committed start"),
     ],

@@ -1,0 +1,188 @@
+"""The command as people and machines run it: a new project, every command, wrong input."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from featurestore.cli import main
+from tests.store.projects import PURCHASES, day, define, make_project, purchases
+
+
+def run(folder: Path, *arguments: str, code: int = 0) -> str:
+    """What the command says, on stdout and stderr; it must end with that exit code."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "200")
+        patch.setattr(sys, "argv", ["featurestore", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert (ended.value.code or 0) == code, said.getvalue()
+    return said.getvalue()
+
+
+def answer(folder: Path, *arguments: str, code: int = 0) -> Any:
+    """The command's answer in JSON."""
+    return json.loads(run(folder, *arguments, "--json", code=code))
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project, applied and materialized."""
+    folder = tmp_path_factory.mktemp("projects")
+    assert "featurestore apply" in run(folder, "init", "shop")
+    assert "Applied as revision 1." in run(folder / "shop", "apply")
+    report = answer(folder / "shop", "materialize")
+    assert [(view["view"], view["rows"], view["published"]) for view in report["views"]] == [("last_purchase", 600, 20)]
+    return folder / "shop"
+
+
+def test_a_new_project_answers_history_and_lookups_at_once(shop: Path) -> None:
+    rows = answer(shop, "historical", "buyer_v1", "--spine", "data/labels.parquet", "--statuses")
+    assert len(rows) == 90
+    assert {row["amount__status"] for row in rows} <= {"PRESENT", "OUTSIDE_MAX_AGE"}
+    [found] = answer(shop, "online", "buyer_v1", "--entity", "customer=c01")
+    assert found["entity"] == {"customer": "c01"}
+    assert found["features"]["amount"]["status"] == "PRESENT"
+    [[latest]] = [list(row.values()) for row in answer(
+        shop, "sql", "SELECT arg_max(amount, event_timestamp) FROM last_purchase WHERE customer = 'c01'"
+    )]  # fmt: skip
+    assert found["features"]["amount"]["value"] == latest
+
+
+def test_planning_again_changes_nothing(shop: Path) -> None:
+    assert "Nothing to change" in run(shop, "plan")
+    assert answer(shop, "plan") == {"base_revision": 1, "changes": []}
+
+
+def test_a_dataset_is_saved_listed_and_shown(shop: Path) -> None:
+    run(shop, "historical", "buyer_v1", "--spine", "data/labels.parquet", "--save", "train")
+    [dataset] = answer(shop, "dataset", "list")
+    assert (dataset["name"], dataset["version"], dataset["rows"]) == ("train", 1, 90)
+    shown = answer(shop, "dataset", "show", "train")
+    assert shown["manifest"]["views"]["last_purchase"]["version"] == 1
+    assert "amount_per_item" in shown["columns"]
+
+
+def test_results_can_be_written_and_explained(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rows.parquet"
+    asked = ("historical", "last_purchase:amount", "--spine", "data/labels.parquet")
+    assert "90 rows in" in run(shop, *asked, "--out", str(out))
+    assert pl.read_parquet(out).columns == ["customer", "event_timestamp", "bought_again", "amount"]
+    assert "join last_purchase on customer" in run(shop, *asked, "--explain")
+
+
+@pytest.mark.parametrize("name", ["last_purchase", "purchases", "customer", "buyer_v1"])
+def test_everything_applied_can_be_described(shop: Path, name: str) -> None:
+    assert name in run(shop, "describe", name)
+    assert answer(shop, "describe", name)
+    assert name in run(shop, "describe")
+
+
+def test_the_status_says_how_far_each_view_is(shop: Path) -> None:
+    [view] = answer(shop, "status")
+    assert (view["view"], view["version"], view["rows"], view["online_keys"]) == ("last_purchase", 1, 600, 20)
+    assert view["online_in_step"] is True
+    assert "in step" in run(shop, "status")
+
+
+WRONG = [
+    (("historical", "buyer", "--spine", "data/labels.parquet"), "There is no service 'buyer'. Available: buyer_v1."),
+    (("historical", "buyer_v1", "--spine", "nothing.parquet"), "nothing.parquet does not exist"),
+    (("historical", "buyer_v1", "--spine", "data/labels.csv"), "is neither a Parquet file nor a SELECT"),
+    (("historical", "buyer_v1", "--spine", "SELECT 1 AS customer"), "event_timestamp"),
+    (("historical", "last_purchase:amont", "--spine", "data/labels.parquet"), "no feature 'amont'"),
+    (("online", "buyer_v1", "--entity", "customr=c01"), "There is no join key 'customr'. Available: customer."),
+    (("online", "buyer_v1", "--entity", "c01"), "'c01' is no value: write join key=value"),
+    (("online", "buyer_v1", "--entity", "{"), "is no JSON object"),
+    (("online", "buyer_v1", "--entity", "customer=c01", "--at", "2020-01-01"), "cannot answer at 2020-01-01"),
+    (("online", "buyer_v1", "--entity", "customer=c01", "--at", "2030-01-01T05:00"), "has no time zone"),
+    (("materialize", "--end", "2100-01-01"), "lies in the future"),
+    (("materialize", "--end", "yesterday"), "'yesterday' is no instant"),
+    (("materialize", "--step", "fast"), "'fast' is no duration"),
+    (("materialize", "--view", "lost"), "There is no view 'lost'"),
+    (("sql", "DROP TABLE last_purchase"), "SELECT"),
+    (("sql", "SELECT * FROM nowhere"), "nowhere"),
+    (("describe", "nobody"), "There is no entity, source, view or service 'nobody'"),
+    (("dataset", "show", "lost"), "There is no dataset 'lost'"),
+    (("quarantine", "show", "abc"), "There is no quarantine entry 'abc'"),
+    (("quarantine", "release", "abc", "--reason", "x"), "There is no quarantine entry 'abc'"),
+    (("init", "a b"), "is no name"),
+    (("init", "data"), "exists already"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), WRONG, ids=[" ".join(case[0][:2]) + f" {i}" for i, case in enumerate(WRONG)]
+)
+def test_wrong_input_gets_one_sentence_and_exit_code_2(shop: Path, arguments: tuple[str, ...], message: str) -> None:
+    said = run(shop, *arguments, code=2)
+    assert message in said
+    assert len(said.strip().splitlines()) <= 2
+
+
+def test_errors_are_json_for_machines(shop: Path) -> None:
+    found = answer(shop, "describe", "nobody", code=2)
+    assert found["error"]["type"] == "UnknownNameError"
+
+
+def test_a_folder_without_project_says_how_to_begin(tmp_path: Path) -> None:
+    assert "featurestore init NAME" in run(tmp_path, "plan", code=2)
+
+
+def test_all_faults_of_definitions_are_shown_with_their_places(tmp_path: Path) -> None:
+    make_project(tmp_path, PURCHASES, purchases=purchases())
+    define(tmp_path, PURCHASES.replace("days=10", "days=-10").replace('"items", Int64', '"items", int'))
+    said = run(tmp_path, "plan", code=2)
+    assert "2 faults" in said
+    assert "feature_defs/shop.py:16: Feature 'items': the feature needs a type" in said
+    assert "ttl must be positive, got -10 days" in said
+    assert len(answer(tmp_path, "plan", code=2)["error"]["faults"]) == 2
+
+
+CONTRACT = """
+class Amounts(pa.DataFrameModel):
+    items: int = pa.Field(lt=3)
+"""
+
+
+def test_a_refused_chunk_is_exit_code_1_and_can_be_released(tmp_path: Path) -> None:
+    definitions = CONTRACT + PURCHASES.replace("ttl=timedelta(days=10)", "contract=Amounts")
+    make_project(tmp_path, definitions, purchases=purchases())
+    run(tmp_path, "apply")
+    end = ("materialize", "--end", day(12).isoformat(), "--step", "365d")
+    said = run(tmp_path, *end, code=1)
+    assert "items: less_than(3)" in said
+    assert "featurestore quarantine show" in said
+    [entry] = answer(tmp_path, "quarantine", "list")
+    assert (entry["view"], entry["refused"]) == ("last", 1)
+    [row] = answer(tmp_path, "quarantine", "show", entry["id"])
+    assert (row["customer"], row["items"]) == ("b", 3)
+    assert "Released" in run(tmp_path, "quarantine", "release", entry["id"], "--reason", "a wedding")
+    report = answer(tmp_path, *end)
+    assert report["views"][0]["rows"] == 3
+
+
+def test_dropped_rows_are_reported_and_the_others_published(tmp_path: Path) -> None:
+    changed = 'contract=Amounts, on_refusal="drop"'
+    make_project(tmp_path, CONTRACT + PURCHASES.replace("ttl=timedelta(days=10)", changed), purchases=purchases())
+    run(tmp_path, "apply")
+    said = run(tmp_path, "materialize", "--end", day(12).isoformat())
+    assert "1 of 3 rows dropped" in said
+    assert len(answer(tmp_path, "sql", "SELECT * FROM last")) == 2
+
+
+def test_the_command_itself_ends_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from featurestore.cli import main; main()", "plan"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("There is no featurestore.toml in ")
