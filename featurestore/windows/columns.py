@@ -49,9 +49,13 @@ class Numbers:
 
 
 def single_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """The column as one array, without dictionary."""
+    """The column as one array, without dictionary; views of text and bytes as plain text and bytes."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    if pa.types.is_dictionary(array.type):
+        return array.dictionary_decode()
+    if pa.types.is_string_view(array.type):
+        return array.cast(pa.string())
+    return array.cast(pa.binary()) if pa.types.is_binary_view(array.type) else array
 
 
 def canonical(values: pa.Array) -> pa.Array:

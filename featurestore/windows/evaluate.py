@@ -70,7 +70,11 @@ def _evaluate_end(values: pa.Array, edges: Positions, request: Request) -> pa.Ar
 
 
 def _evaluate_ranked(lane: Lane, events: WindowEvents, edges: Positions, requests: Sequence[Request]) -> Answers:
-    values, keys = in_order(lane, events)
+    assert lane.values is not None
+    if any(r.function == "last_distinct_n" for r in requests):
+        values, keys = in_order(lane, events)
+    else:
+        values, keys = lane.values, columns.keys(lane.values)
     rows = sorted({row for r in requests for row in (r.low, r.high)})
     segments, begins, ends = _segments(edges, rows)
     ranks = np.empty(keys.size, np.int32)

@@ -127,7 +127,7 @@ def faults(
     for parameter in sorted(given.keys() - allowed):
         listing = ", ".join(sorted(allowed)) or "none"
         found.append(f"{name} has no parameter '{parameter}'. Parameters: {listing}.")
-    found += [_parameter_fault(name, key, value) for key, value in sorted(given.items()) if key in allowed]
+    found += [parameter_fault(name, key, value) for key, value in sorted(given.items()) if key in allowed]
     if lifetime and "series" in given:
         found.append(f"{name} with 'series' needs a window: a series is the last windows, one after the other.")
     return tuple(fault for fault in found if fault)
@@ -162,7 +162,8 @@ def _type_fault(function: AggregateFunction, dtype: DType | None) -> str:
     return "" if name in function.takes else f"{function.name} does not take {dtype}. It takes {listing}."
 
 
-def _parameter_fault(function: str, parameter: str, value: Parameter) -> str:
+def parameter_fault(function: str, parameter: str, value: Parameter) -> str:
+    """What is wrong with the value of a parameter, in one sentence; empty when nothing is."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     match parameter:
         case "n" | "series" if not whole or not 1 <= value <= 10_000:  # type: ignore[operator]  # whole is an int

@@ -19,7 +19,6 @@ from featurestore.windows import columns, visibility
 from featurestore.windows._jit import read_only
 from featurestore.windows.edges import find_edges, unsorted_at
 from featurestore.windows.evaluate import evaluate
-from featurestore.windows.functions import get
 from featurestore.windows.lanes import open_lane
 from featurestore.windows.requests import GROUP_START, NOW, Request, take_apart
 from featurestore.windows.spec import (
@@ -39,11 +38,9 @@ Positions = NDArray[np.int64]
 def compute(specs: Sequence[WindowSpec], events: WindowEvents, points: WindowPoints) -> WindowValues:
     """The values of all specs at all points, in the order of the points.
 
-    Raises InputError for events or points that are not sorted or not equally long, and for unknown functions;
-    WindowOverflowError when a sum of integers or decimals does not fit.
+    Raises InputError for events or points that are not sorted or not equally long, WindowOverflowError when a sum of
+    integers or decimals does not fit. Groups may be computed apart, and in threads: the bits are the same.
     """
-    for spec in specs:
-        get(spec.function)
     _check(events, points)
     requests, shifts = take_apart(specs)
     edges = _edges(events, points, shifts)
@@ -91,8 +88,9 @@ def _answer(
     """One array per spec, one value per column of `edges`."""
     answers: dict[Request, pa.Array] = {}
     for value, mask in dict.fromkeys(request.lane for request in requests):
-        lane = open_lane(events, value, mask)
         together = [request for request in requests if request.lane == (value, mask)]
+        counted = all(request.function == "count" for request in together)
+        lane = open_lane(events, value, mask, only_counted=counted)
         answers |= evaluate(lane, events, lane.positions(edges), together)
     parts: list[list[pa.Array]] = [[] for _ in specs]
     for request in requests:
@@ -130,6 +128,8 @@ def _check(events: WindowEvents, points: WindowPoints) -> None:
     if points.end_us.size and max(abs(int(points.end_us.min())), abs(int(points.end_us.max()))) > LONGEST_US:
         raise InputError(f"An instant lies further than {LONGEST_US} us from 1970.")
     for what, group, time in (("events", events.group, events.time_us), ("points", points.group, points.end_us)):
+        if group.dtype != np.int64 or time.dtype != np.int64:
+            raise InputError(f"Groups and times of the {what} must be int64, found {group.dtype} and {time.dtype}.")
         row = unsorted_at(read_only(group), read_only(time))
         if row >= 0:
             raise InputError(f"The {what} are not sorted by group and time: row {row} belongs before row {row - 1}.")

@@ -29,13 +29,15 @@ class Lane:
         return edges if self.before is None else self.before[edges].astype(np.int64)
 
 
-def open_lane(events: WindowEvents, value: int | None, mask: int | None) -> Lane:
-    """The lane of a column (None: rows) under a mask (None: all events)."""
+def open_lane(events: WindowEvents, value: int | None, mask: int | None, *, only_counted: bool = False) -> Lane:
+    """The lane of a column (None: rows) under a mask (None: all events); without values when they are only counted."""
     column = None if value is None else columns.single_array(events.columns[value])
     kept = None if mask is None else _truth(columns.single_array(events.masks[mask]))
     if column is not None and column.null_count:
         valid = column.is_valid().to_numpy(zero_copy_only=False)
         kept = valid if kept is None else kept & valid
+    if only_counted:
+        column = None
     if kept is None or kept.all():
         return Lane(None if column is None else columns.canonical(column))
     before = np.zeros(kept.size + 1, np.int32)

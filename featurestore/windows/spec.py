@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from featurestore.errors import InputError
+from featurestore.windows.functions import get, parameter_fault
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,12 +37,20 @@ class WindowSpec:
     of: int | None = None
 
     def __post_init__(self) -> None:
+        function = get(self.function)
+        given = {"n": self.n, "p": self.p, "series": self.series}
+        wrong = [parameter_fault(self.function, key, value) for key, value in given.items() if value is not None]
+        wrong += [f"{self.function} needs '{key}'." for key in sorted(function.requires) if given[key] is None]
+        if self.value is None and not function.rows:
+            wrong.append(f"{self.function} needs a column.")
+        if any(wrong):
+            raise InputError(" ".join(filter(None, wrong)))
         if self.window_us is not None and self.window_us <= 0:
             raise InputError(f"{self.function}: the window must be positive, got {self.window_us} us.")
         if self.offset_us < 0:
             raise InputError(f"{self.function}: the offset must not be negative, got {self.offset_us} us.")
-        if self.series is not None and (self.series < 1 or self.window_us is None):
-            raise InputError(f"{self.function}: a series needs a window and at least one entry, got {self.series}.")
+        if self.series is not None and (self.window_us is None or function.result == "list"):
+            raise InputError(f"{self.function}: a series needs a window and a function without lists.")
         if self.offset_us + (self.window_us or 0) * (self.series or 1) > LONGEST_US:
             raise InputError(f"{self.function}: the window reaches back further than {LONGEST_US} us.")
 

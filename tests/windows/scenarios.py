@@ -167,7 +167,7 @@ def specs(draw: st.DrawFn, dtype: DType) -> WindowSpec:
         offset_us=draw(st.sampled_from([0, 0, 1, 7])),
         series=draw(st.sampled_from([None, None, 1, 3])) if window and function.result != "list" else None,
         n=draw(st.integers(1, 4)) if "n" in function.requires else None,
-        p=draw(st.sampled_from([0, 0.1, 0.25, 0.9, 1 / 1024, 0.999999999, 1])) if "p" in function.requires else None,
+        p=draw(st.sampled_from([0, 0.1, 0.25, 0.9, 1 / 512, 0.999999999, 1])) if "p" in function.requires else None,
         of=draw(st.sampled_from([None, 1])) if function.name == "ratio" else None,
     )
 

@@ -66,6 +66,7 @@ def test_sums_that_overflow_on_the_way_but_not_at_the_end_are_right() -> None:
         (WindowEvents(HERE, HERE, (pa.array([1, 2]),)), AT_TEN, "unequal length"),
         (events_of(1.0), WindowPoints(HERE, HERE - (1 << 61)), "lies further than"),
         (events_of(1.0), WindowPoints(HERE, HERE, HERE), "need the events' created times"),
+        (events_of(1.0), WindowPoints(HERE, HERE.astype(np.float64)), "must be int64"),
     ],
 )
 def test_input_that_breaks_the_contract_is_refused(events: WindowEvents, points: WindowPoints, message: str) -> None:
@@ -74,23 +75,28 @@ def test_input_that_breaks_the_contract_is_refused(events: WindowEvents, points:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("function", "wrong", "message"),
     [
-        ({"window_us": 0}, "window must be positive"),
-        ({"offset_us": -1}, "offset must not be negative"),
-        ({"series": 2}, "a series needs a window"),
-        ({"series": 0, "window_us": 1}, "at least one entry"),
-        ({"series": 2, "window_us": 1 << 60}, "reaches back further"),
+        ("sum", {"window_us": 0}, "window must be positive"),
+        ("sum", {"offset_us": -1}, "offset must not be negative"),
+        ("sum", {"series": 2}, "a series needs a window"),
+        ("last_n", {"n": 1, "series": 2, "window_us": 1}, "a function without lists"),
+        ("sum", {"series": 0, "window_us": 1}, "'series' must be a whole number"),
+        ("sum", {"series": 2, "window_us": 1 << 60}, "reaches back further"),
+        ("percentile", {}, "percentile needs 'p'"),
+        ("percentile", {"p": 1.1}, "'p' must be a number from 0 to 1"),
+        ("first_n", {"n": 0}, "'n' must be a whole number"),
+        ("sum", {"value": None}, "sum needs a column"),
     ],
 )
-def test_specs_without_meaning_are_refused(wrong: dict[str, int], message: str) -> None:
+def test_specs_without_meaning_are_refused(function: str, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        WindowSpec("sum", 0, **wrong)
+        WindowSpec(function, **{"value": 0, **wrong})
 
 
 def test_an_unknown_function_is_refused() -> None:
     with pytest.raises(UnknownNameError):
-        compute([WindowSpec("average", 0)], events_of(1.0), AT_TEN)
+        WindowSpec("average", 0)
 
 
 def test_sums_of_many_doubles_of_all_sizes_are_correctly_rounded() -> None:
@@ -134,7 +140,7 @@ def test_chunked_dictionary_and_sliced_columns_read_as_plain_ones() -> None:
     plain = pa.array(["x", "b", "a", None, "b"]).slice(1)
     chunked = pa.chunked_array([plain.slice(0, 2), plain.slice(2)])
     events = WindowEvents(
-        np.zeros(4, np.int64), np.arange(4), (plain, chunked, plain.dictionary_encode(), plain.cast(pa.large_string()))
+        np.zeros(4, np.int64), np.arange(4), (plain, chunked, plain.dictionary_encode(), plain.cast(pa.string_view()))
     )
     specs = [WindowSpec(name, column) for column in range(4) for name in ("mode", "min", "count_distinct")]
     answers = [values.to_pylist()[0] for values in compute(specs, events, AT_TEN).values]
