@@ -4,42 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pyarrow as pa
 
 from featurestore.arrow import logical_type
 from featurestore.engines.base import STATUS_SUFFIX, Spine
-from featurestore.engines.reference.spine import python_values, read_spine, spine_instants, spine_keys
+from featurestore.engines.reference.rows import Key, Row, from_start, key_order, rows_in
+from featurestore.engines.reference.spine import read_spine, spine_instants, spine_keys
+from featurestore.engines.reference.steps import current_steps, window_answers
 from featurestore.engines.reference.tables import canonical_table, column_types, read_scan, run_expression, run_sql
-from featurestore.engines.reference.values import micros
 from featurestore.errors import InputError
 from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
-from featurestore.plan.nodes import Column, Rows, Scan, SourceRows
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE, Status, Visibility
+from featurestore.plan.nodes import Column, Scan, SourceRows
+from featurestore.plan.windows import CurrentWindowsPlan, WindowJoin
+from featurestore.timeline import SEQUENCE, Status
 
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A row's key and times in microseconds, and where it stands in its table."""
-
-    key: tuple[object, ...]
-    event: int | None  # null in timeless views only
-    created: int | None
-    sequence: int
-    index: int
-
-    @property
-    def rank(self) -> tuple[int, bool, int, int]:
-        """What decides between rows of one key: event time, created time with null lowest, sequence."""
-        return (self.event or 0, self.created is not None, self.created or 0, self.sequence)
-
-    def visible_from(self, delay: int, visibility: Visibility) -> int:
-        """The first instant at which the row is visible."""
-        assert self.event is not None
-        known = self.event + delay
-        return max(known, self.created) if visibility == "created" and self.created is not None else known
+Asked = list[tuple[Key, int | None]]  # key and instant of each spine row
 
 
 class ReferenceEngine:
@@ -59,45 +40,53 @@ class ReferenceEngine:
         """The spine's columns, each join's columns, then each join's status."""
         table = read_spine(spine)
         at = spine_instants(table, plan.timestamp)
-        statuses: dict[str, list[Status]] = {}
         answers: dict[str, pa.ChunkedArray] = {}
+        statuses: dict[str, pa.Array] = {}
         for join in plan.joins:
-            rows_table, rows = _rows(join.rows)
             keys = spine_keys(table, join)
-            found = [_in_force(rows, key, t, join) for key, t in zip(keys, at, strict=True)]
-            statuses[join.label + STATUS_SUFFIX] = [status for _, status in found]
-            indices = pa.array([row.index if row else None for row, _ in found], pa.int64())
-            answers |= {c.name: rows_table.column(c.column).take(indices) for c in join.columns}
-        answers |= {name: pa.array(values, pa.int8()) for name, values in statuses.items()}
+            match join:
+                case WindowJoin():
+                    columns, found = window_answers(join, canonical_table(join.rows), keys, at)
+                case PointInTimeJoin():
+                    columns, found = _latest(join, list(zip(keys, at, strict=True)))
+            answers |= columns
+            statuses[join.label + STATUS_SUFFIX] = pa.array(found, pa.int8())
+        answers |= statuses
         for name in answers:
             if name in table.column_names:
                 raise InputError(f"Spine: its column '{name}' has the name of a feature; rename the column.")
-        columns = [*table.columns, *answers.values()]
-        yield pa.table(columns, names=[*table.column_names, *answers]).to_reader()
+        yield pa.table([*table.columns, *answers.values()], names=[*table.column_names, *answers]).to_reader()
 
     @contextmanager
     def extract(self, plan: ExtractPlan) -> Iterator[pa.RecordBatchReader]:
         """The rows of an interval, and each key's last row before it when asked for."""
-        table, rows = _rows(plan.rows)
+        table = canonical_table(plan.rows)
+        rows = rows_in(table, plan.rows)
         start, end = plan.start_us, plan.end_us
         if start is not None:
-            rows = _from_start(rows, start) if plan.in_force_at_start else [r for r in rows if _event(r) >= start]
+            rows = from_start(rows, start) if plan.in_force_at_start else [row for row in rows if row.at >= start]
         if end is not None:
-            rows = [row for row in rows if _event(row) < end]
+            rows = [row for row in rows if row.at < end]
         yield _taken(table, rows).to_reader()
 
     @contextmanager
     def current(self, plan: CurrentPlan) -> Iterator[pa.RecordBatchReader]:
         """Every row that is in force at some instant at or after `at_us`."""
-        table, rows = _rows(plan.rows)
+        table = canonical_table(plan.rows)
+        rows = rows_in(table, plan.rows)
         if not plan.rows.timeless:
             rows = [row for key in {row.key for row in rows} for row in _current_of_key(rows, key, plan)]
         yield _taken(table, rows).drop_columns([SEQUENCE]).to_reader()
 
+    @contextmanager
+    def current_windows(self, plan: CurrentWindowsPlan) -> Iterator[pa.RecordBatchReader]:
+        """The values at every step in force at some instant at or after `at_us`."""
+        yield current_steps(plan, canonical_table(plan.steps.rows)).to_reader()
+
     def event_bounds(self, scan: Scan, event_timestamp: str) -> tuple[int, int] | None:
         """Smallest and greatest event time of a scan, in microseconds."""
         timed = SourceRows("event bounds", scan, (), event_timestamp, None, ())
-        times = [_event(row) for row in _rows(timed)[1]]
+        times = [row.at for row in rows_in(canonical_table(timed), timed)]
         return (min(times), max(times)) if times else None
 
     @contextmanager
@@ -109,40 +98,19 @@ class ReferenceEngine:
         """Nothing is kept."""
 
 
-def _rows(rows: Rows) -> tuple[pa.Table, list[_Row]]:
-    """A view's table and its rows; a row without event time is at no instant, so it is none."""
-    table = canonical_table(rows)
-    keys = [python_values(table.column(key.name)) for key in rows.keys]
-    key_of = list(zip(*keys, strict=True)) if keys else [()] * table.num_rows
-    event, created, sequence = (micros(table.column(name)) for name in (EVENT_TIMESTAMP, CREATED_TIMESTAMP, SEQUENCE))
-    found = [_Row(key_of[i], event[i], created[i], sequence[i] or 0, i) for i in range(table.num_rows)]
-    timeless = rows.event_timestamp is None if isinstance(rows, SourceRows) else rows.timeless
-    if not timeless:
-        found = [row for row in found if row.event is not None]
-    if isinstance(rows, SourceRows) and rows.start_us is not None:
-        found = _from_start(found, rows.start_us)
-    return table, found
+def _latest(join: PointInTimeJoin, asked: Asked) -> tuple[dict[str, pa.ChunkedArray], list[Status]]:
+    """The columns of the row in force and the status, for each spine row."""
+    table = canonical_table(join.rows)
+    rows = rows_in(table, join.rows)
+    found = [_in_force(rows, key, t, join) for key, t in asked]
+    indices = pa.array([row.index if row else None for row, _ in found], pa.int64())
+    columns = {column.name: table.column(column.column).take(indices) for column in join.columns}
+    return columns, [status for _, status in found]
 
 
-def _from_start(rows: list[_Row], start: int) -> list[_Row]:
-    """The rows at or after the start, and each key's last row before it."""
-    earlier: dict[tuple[object, ...], _Row] = {}
-    for row in rows:
-        if _event(row) < start and (row.key not in earlier or row.rank > earlier[row.key].rank):
-            earlier[row.key] = row
-    return [*earlier.values(), *(row for row in rows if _event(row) >= start)]
-
-
-def _event(row: _Row) -> int:
-    assert row.event is not None
-    return row.event
-
-
-def _in_force(
-    rows: list[_Row], key: tuple[object, ...], t: int | None, join: PointInTimeJoin
-) -> tuple[_Row | None, Status]:
+def _in_force(rows: list[Row], key: Key, t: int | None, join: PointInTimeJoin) -> tuple[Row | None, Status]:
     """The row of the key in force at t and its status; the row is None unless PRESENT."""
-    best: _Row | None = None
+    best: Row | None = None
     for row in rows:
         if row.key == key and None not in key and _visible(row, t, join) and (best is None or row.rank > best.rank):
             best = row
@@ -153,19 +121,19 @@ def _in_force(
     return best, Status.PRESENT
 
 
-def _visible(row: _Row, t: int | None, join: PointInTimeJoin) -> bool:
+def _visible(row: Row, t: int | None, join: PointInTimeJoin) -> bool:
     return join.timeless or (t is not None and row.visible_from(join.delay_us, join.visibility) <= t)
 
 
-def _current_of_key(rows: list[_Row], key: tuple[object, ...], plan: CurrentPlan) -> list[_Row]:
+def _current_of_key(rows: list[Row], key: Key, plan: CurrentPlan) -> list[Row]:
     """Of one key the row in force at `at_us`, and at each later instant at which a row becomes visible."""
     mine = [row for row in rows if row.key == key]
     since = plan.changed_since_us
-    if since is not None and not any(_event(row) >= since for row in mine):
+    if since is not None and not any(row.at >= since for row in mine):
         return []
     visible_from = {row.index: row.visible_from(plan.delay_us, plan.visibility) for row in mine}
     later = {t for t in visible_from.values() if t > plan.at_us}
-    in_force: dict[int, _Row] = {}
+    in_force: dict[int, Row] = {}
     for t in (plan.at_us, *later):
         visible = [row for row in mine if visible_from[row.index] <= t]
         if visible:
@@ -183,7 +151,7 @@ def _expression_type(source: pa.Table, expression: str) -> Column | str:
     return Column(expression, dtype) if dtype else f"'{expression}' gives {found_type}, which is no feature type."
 
 
-def _taken(table: pa.Table, rows: list[_Row]) -> pa.Table:
+def _taken(table: pa.Table, rows: list[Row]) -> pa.Table:
     """The rows of the table, ordered by key with nulls lowest, then rank."""
-    ordered = sorted(rows, key=lambda row: ([(value is not None, value) for value in row.key], row.rank))
+    ordered = sorted(rows, key=lambda row: (key_order(row.key), row.rank))
     return table.take(pa.array([row.index for row in ordered], pa.int64()))

@@ -9,9 +9,10 @@ from featurestore.arrow import arrow_type
 from featurestore.dtypes import DType
 from featurestore.engines.base import FileSpine, FrameSpine, QuerySpine, Spine
 from featurestore.engines.reference.tables import run_sql
-from featurestore.engines.reference.values import INSTANT, decoded, instants, micros
+from featurestore.engines.reference.values import decoded, instants, micros, python_values
 from featurestore.errors import InputError, closest_first
 from featurestore.plan.historical import PointInTimeJoin
+from featurestore.plan.windows import WindowJoin
 
 
 def read_spine(spine: Spine) -> pa.Table:
@@ -38,17 +39,11 @@ def spine_instants(spine: pa.Table, timestamp: str) -> list[int | None]:
     return micros(found)
 
 
-def spine_keys(spine: pa.Table, join: PointInTimeJoin) -> list[tuple[object, ...]]:
+def spine_keys(spine: pa.Table, join: PointInTimeJoin | WindowJoin) -> list[tuple[object, ...]]:
     """The key of each spine row, in the order of the view's join keys."""
     columns = dict(join.keys)
     keys = [_spine_key(spine, columns[key.name], key.dtype, join.label) for key in join.rows.keys]
     return list(zip(*keys, strict=True)) if keys else [()] * spine.num_rows
-
-
-def python_values(column: pa.ChunkedArray) -> list[object]:
-    """The values as Python objects that compare as the values do; instants are microseconds."""
-    values: list[object] = list(micros(column)) if column.type == INSTANT else column.to_pylist()
-    return values
 
 
 def _spine_key(spine: pa.Table, name: str, dtype: DType, label: str) -> list[object]:

@@ -16,6 +16,7 @@ from deltalake.exceptions import DeltaError
 
 from featurestore.arrow import arrow_type
 from featurestore.dtypes import String
+from featurestore.engines.reference.steps import step_rows
 from featurestore.engines.reference.values import INSTANT, converted, instants
 from featurestore.errors import FeatureStoreError, InputError, SourceError, closest_first
 from featurestore.plan.nodes import (
@@ -29,6 +30,7 @@ from featurestore.plan.nodes import (
     SourceRows,
     SqlScan,
     StoredRows,
+    ViewScan,
 )
 from featurestore.sql import check_expression, check_query
 from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
@@ -66,6 +68,8 @@ def read_scan(scan: Scan, as_text: str | None = None) -> pa.Table:
             _check_query(scan, where)
             query = f"SELECT * FROM ({scan.sql.strip().rstrip(';')}\n) ORDER BY ALL NULLS FIRST"
             return run_sql(query, scan.inputs, where, SourceError)
+        case ViewScan():
+            return step_rows(scan, canonical_table(scan.steps.rows))
 
 
 def _check_query(scan: SqlScan, where: str) -> None:

@@ -56,6 +56,12 @@ def micros(column: pa.ChunkedArray) -> list[int | None]:
     return values
 
 
+def python_values(column: pa.ChunkedArray) -> list[object]:
+    """The values as Python objects that compare as the values do; instants are microseconds."""
+    values: list[object] = list(micros(column)) if column.type == INSTANT else column.to_pylist()
+    return values
+
+
 def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The column without dictionary encoding."""
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column

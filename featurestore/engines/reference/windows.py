@@ -9,7 +9,7 @@ from decimal import localcontext
 from fractions import Fraction
 from typing import Any
 
-Row = tuple[int, int | None, Any]  # event time, created time, value (for a ratio: its two conditions)
+Row = tuple[int, int | None, Any]  # event time, created time (null lowest), value (of a ratio: its two conditions)
 
 
 def aggregate(
@@ -21,19 +21,21 @@ def aggregate(
         return [aggregate(function, rows, v, window_us, shift, rest) for shift in reversed(shifts)]
     end = v - offset_us
     inside = [row for row in rows if row[0] < end and (window_us is None or end - window_us <= row[0])]
-    if function == "ratio":
-        above, under = (sum(bool(row[2][side]) for row in inside) for side in (0, 1))
-        return above / under if under else None
     kept = [row for row in inside if row[2] is not None]
-    kept.sort(key=lambda row: (row[0], row[1] or 0, _order(row[2])))
+    if function == "count":
+        return len(kept)
+    if function == "ratio":
+        above, under = (sum(bool(value[side]) for _, _, value in kept) for side in (0, 1))
+        return above / under if under else None
+    kept.sort(key=lambda row: (row[0], row[1] is not None, row[1] or 0, _order(row[2])))
     return _value(function, [x + 0.0 if isinstance(x, float) else x for _, _, x in kept], params)
 
 
 def _value(function: str, values: list[Any], params: Mapping[str, Any]) -> Any:
     counts, latest = Counter(map(_order, values)), {_order(x): x for x in reversed(values)}
     match function:
-        case "count" | "count_distinct" | "approx_count_distinct":
-            return len(values) if function == "count" else len(counts)
+        case "count_distinct" | "approx_count_distinct":
+            return len(counts)
         case _ if len(values) < {"var_samp": 2, "stddev_samp": 2, "skew": 3}.get(function, 1):
             return None
         case "min" | "all" | "max" | "any":

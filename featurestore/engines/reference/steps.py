@@ -1,0 +1,186 @@
+"""A windowed view's values, each step of each key by itself, from all events of that key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from featurestore.arrow import arrow_type
+from featurestore.dtypes import DType
+from featurestore.engines.reference.values import INSTANT, micros, python_values
+from featurestore.engines.reference.windows import Row
+from featurestore.engines.reference.windows import aggregate as window_value
+from featurestore.errors import InputError
+from featurestore.plan.nodes import SourceRows, ViewScan
+from featurestore.plan.windows import CurrentWindowsPlan, WindowAggregate, WindowJoin, WindowSteps
+from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE, Status
+
+Key = tuple[object, ...]
+Values = list[object]  # of the aggregates, in their order
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """An event; `cells` are its event columns by name, times are microseconds."""
+
+    key: Key
+    time: int
+    created: int | None
+    sequence: int
+    cells: Mapping[str, object]
+
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        """What decides between re-sends: created time with null lowest, sequence."""
+        return (self.created is not None, self.created or 0, self.sequence)
+
+
+def window_answers(
+    join: WindowJoin, table: pa.Table, keys: Iterable[Key], at: Iterable[int | None]
+) -> tuple[dict[str, pa.Array], list[Status]]:
+    """The aggregates' columns and the statuses at each (key, instant); `table` holds the canonical rows."""
+    events = _events(join.steps, table)
+    found = [_in_force(join, events, key, t) for key, t in zip(keys, at, strict=True)]
+    return _columns(join.steps, [values for values, _ in found]), [status for _, status in found]
+
+
+def current_steps(plan: CurrentWindowsPlan, table: pa.Table) -> pa.Table:
+    """The steps to publish, as CurrentWindowsPlan says, of no key that it allows to leave out."""
+    steps = plan.steps
+    assert steps.watermark_us is not None  # what is published is committed
+    first, last = _step(steps, plan.at_us), _on_grid(steps, steps.watermark_us)
+    asked = range(first, last + 1, steps.every_us) if steps.every_us else [last]
+    since = None if plan.changed_since_us is None else _on_grid(steps, plan.changed_since_us)
+    events = _events(steps, table)
+    rows = []
+    for key in sorted({event.key for event in events}):
+        values = {v: _values(steps, events, key, v) for v in asked}
+        if since is not None:
+            before = repr(_values(steps, events, key, since))
+            if all(repr(values[v]) == before for v in asked if v > since):
+                continue
+        rows += [(key, v, found) for v, found in values.items() if found is not None]
+    result = _table(plan.steps, rows, EVENT_TIMESTAMP)
+    return result.add_column(len(steps.rows.keys) + 1, CREATED_TIMESTAMP, pa.nulls(len(rows), INSTANT))
+
+
+def step_rows(scan: ViewScan, table: pa.Table) -> pa.Table:
+    """The rows of a ViewScan, ordered by key, then time."""
+    steps = scan.steps
+    every, reach = steps.every_us, steps.reach_us
+    assert every is not None  # steps that are rows have a grid
+    assert reach is not None  # and end
+    events = _events(steps, table)
+    held = set()
+    for event in events:
+        for v in range(event.time // every * every, event.time + reach + 1, every):
+            inside = (v - a.reach_us <= event.time < v - a.offset_us for a in steps.aggregates if a.reach_us)
+            if any(inside) and _is_known(steps, event, v):
+                held.add((event.key, v))
+    rows = [(key, v + steps.delay_us, _values(steps, events, key, v) or []) for key, v in sorted(held)]
+    return _table(steps, rows, "event_timestamp")
+
+
+def _events(steps: WindowSteps, table: pa.Table) -> list[_Event]:
+    """The rows that have a whole key and lie between start and watermark; of re-sends the one that counts."""
+    rows = steps.rows
+    start = rows.start_us if isinstance(rows, SourceRows) else None
+    keys = [python_values(table.column(key.name)) for key in rows.keys]
+    cells = {column.name: python_values(table.column(column.name)) for column in rows.columns}
+    times, created, sequence = (micros(table.column(n)) for n in (EVENT_TIMESTAMP, CREATED_TIMESTAMP, SEQUENCE))
+    found: dict[object, _Event] = {}
+    for place, time in enumerate(times):
+        key = tuple(column[place] for column in keys)
+        outside = time is None or (start is not None and time < start)
+        if time is None or outside or (steps.watermark_us is not None and time >= steps.watermark_us):
+            continue
+        of_row = {name: column[place] for name, column in cells.items()}
+        event = _Event(key, time, created[place], sequence[place] or 0, of_row)
+        sent = None if steps.event_id is None else of_row[steps.event_id]
+        identity = ("row", place) if sent is None else ("event", sent)
+        if identity not in found or event.rank > found[identity].rank:
+            found[identity] = event
+    return [event for event in found.values() if None not in event.key]
+
+
+def _in_force(join: WindowJoin, events: list[_Event], key: Key, t: int | None) -> tuple[Values | None, Status]:
+    """The values at t and their status; no values unless PRESENT."""
+    if t is None or None in key:
+        return None, Status.NOT_FOUND
+    v = _step(join.steps, t)
+    if not _before(join.steps, events, key, v):
+        return None, Status.NOT_FOUND
+    if join.ttl_us is not None and t - v > join.ttl_us:
+        return None, Status.OUTSIDE_MAX_AGE
+    return _values(join.steps, events, key, v), Status.PRESENT
+
+
+def _step(steps: WindowSteps, t: int) -> int:
+    """v: the last grid instant with v + delay <= t that is not beyond the watermark."""
+    v = t - steps.delay_us
+    if steps.watermark_us is not None and steps.watermark_us < v:
+        v = steps.watermark_us
+    return _on_grid(steps, v)
+
+
+def _on_grid(steps: WindowSteps, t: int) -> int:
+    return t if steps.every_us is None else t // steps.every_us * steps.every_us
+
+
+def _is_known(steps: WindowSteps, event: _Event, v: int) -> bool:
+    return steps.visibility == "event" or event.created is None or event.created <= v + steps.delay_us
+
+
+def _before(steps: WindowSteps, events: list[_Event], key: Key, v: int) -> list[_Event]:
+    """The events of the key before v that are known there."""
+    return [event for event in events if event.key == key and event.time < v and _is_known(steps, event, v)]
+
+
+def _values(steps: WindowSteps, events: list[_Event], key: Key, v: int) -> Values | None:
+    """The values at v; None when the key has no event before it."""
+    before = _before(steps, events, key, v)
+    return [_value(a, before, v) for a in steps.aggregates] if before else None
+
+
+def _value(aggregate: WindowAggregate, events: list[_Event], v: int) -> object:
+    given = {"n": aggregate.n, "p": aggregate.p, "series": aggregate.series}
+    params = {name: value for name, value in given.items() if value is not None}
+    rows = [_row(aggregate, event) for event in events if aggregate.function == "ratio" or _is(event, aggregate.mask)]
+    return window_value(aggregate.function, rows, v, aggregate.window_us, aggregate.offset_us, params)
+
+
+def _row(aggregate: WindowAggregate, event: _Event) -> Row:
+    value = True if aggregate.value is None else event.cells[aggregate.value]
+    if aggregate.function == "ratio" and value is not None:
+        value = (_is(event, aggregate.mask), _is(event, aggregate.under))
+    return event.time, event.created, value
+
+
+def _is(event: _Event, condition: str | None) -> bool:
+    """Whether the event meets a condition; null is false."""
+    return condition is None or event.cells[condition] is True
+
+
+def _columns(steps: WindowSteps, rows: Sequence[Values | None]) -> dict[str, pa.Array]:
+    """The aggregates' columns; raises InputError for a sum that its type cannot hold."""
+    columns = {}
+    for place, aggregate in enumerate(steps.aggregates):
+        values = [None if row is None else row[place] for row in rows]
+        try:
+            columns[aggregate.name] = pa.array(values, arrow_type(aggregate.dtype))
+        except (OverflowError, pa.ArrowInvalid) as error:
+            message = f"A windowed sum overflows: '{aggregate.name}' does not fit {aggregate.dtype}: {error}"
+            raise InputError(message) from error
+    return columns
+
+
+def _table(steps: WindowSteps, rows: Sequence[tuple[Key, int, Values]], time: str) -> pa.Table:
+    """Keys, the instant as the column `time`, aggregates."""
+    types: list[tuple[str, DType]] = [(key.name, key.dtype) for key in steps.rows.keys]
+    keys = {
+        name: pa.array([row[0][place] for row in rows], arrow_type(dtype)) for place, (name, dtype) in enumerate(types)
+    }
+    instants = pa.array([v for _, v, _ in rows], INSTANT)
+    return pa.table({**keys, time: instants, **_columns(steps, [values for _, _, values in rows])})
