@@ -1,8 +1,12 @@
 """The rows of a view that are in force at an instant or later: what is published online.
 
-A row becomes visible at v = event time + delay (with visibility "created" not before its created time). At the
-instant asked for, or when it becomes visible later, it is in force when no row of its key that is visible then has a
-greater rank: a running maximum of ranks in the order of visibility.
+By event time the answer is simple: each key's greatest event time known at the instant, and each that becomes known
+later; of rows that tie on (key, event time) the greatest. So only keys and times are read and grouped, and columns are
+fetched for the answer alone.
+
+With visibility "created" a row becomes visible at v = max(event time + delay, created time). At the instant asked for,
+or when it becomes visible later, it is in force when no row of its key that is visible then has a greater rank: a
+running maximum of ranks in the order of visibility.
 """
 
 from __future__ import annotations
@@ -10,8 +14,10 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
+from featurestore.engines.duckdb.errors import translated
 from featurestore.engines.duckdb.extract import canonical, canonical_types, in_order
-from featurestore.engines.duckdb.reading import read
+from featurestore.engines.duckdb.historical import key_columns
+from featurestore.engines.duckdb.reading import first_of_each, read
 from featurestore.engines.duckdb.rows import ViewRows, view_rows
 from featurestore.engines.duckdb.text import listed
 from featurestore.plan.materialization import CurrentPlan
@@ -21,31 +27,61 @@ from featurestore.timeline import SEQUENCE
 def current_rows(cursor: duckdb.DuckDBPyConnection, plan: CurrentPlan) -> pa.RecordBatchReader:
     """Every row that is in force at some instant at or after `at_us`; without the sequence."""
     rows = view_rows(cursor, plan.rows)
-    conditions = [f"({rows.condition})"]
-    if not plan.rows.timeless:
-        conditions.append(f"{rows.sequence} IN ({_in_force(rows, plan)})")
-    values = listed(canonical(rows, sequence=False))
-    sql = f"SELECT {values} FROM {rows.table} WHERE {' AND '.join(conditions)} ORDER BY {listed(in_order(rows))}"
     types = [column for column in canonical_types(plan.rows) if column[0] != SEQUENCE]
-    return read(cursor, sql, rows.blame, types)
-
-
-def _in_force(rows: ViewRows, plan: CurrentPlan) -> str:
-    known = f"{rows.event} + {plan.delay_us}"
+    columns = listed(canonical(rows, sequence=False))
+    order = listed(in_order(rows))
+    if plan.rows.timeless:
+        return read(cursor, f"SELECT {columns} FROM {rows.table} ORDER BY {order}", rows.blame, types)
     if plan.visibility == "created" and rows.created:
-        known = f"greatest({known}, coalesce({rows.created}, {known}))"
-    keys = [f"{key} AS k{place}" for place, key in enumerate(rows.keys)]
-    partition = listed(f"k{place}" for place in range(len(keys)))
-    by_key = f"PARTITION BY {partition} " if keys else ""
+        chosen = f"{rows.sequence} IN ({_by_created(rows, plan)})"
+        return read(cursor, f"SELECT {columns} FROM {rows.table} WHERE {chosen} ORDER BY {order}", rows.blame, types)
+    with translated(rows.blame):
+        cursor.execute(
+            f"CREATE TEMP TABLE __steps AS SELECT *, row_number() OVER () AS step FROM ({_steps(rows, plan)})"
+        )
+    keys = listed(f"{key} NULLS FIRST" for key in rows.keys)
+    sql = (
+        f"SELECT w.step, {columns} FROM {rows.table} JOIN __steps w ON {_is_step(rows)} "
+        f"ORDER BY {keys + ', ' if keys else ''}w.event, w.step, {rows.latest_first}"
+    )
+    return first_of_each(read(cursor, sql, rows.blame, types))
+
+
+def _steps(rows: ViewRows, plan: CurrentPlan) -> str:
+    """The (key, event time) pairs of the answer."""
+    keys = [f"k{place}" for place in range(len(rows.keys))]
+    known_us = plan.at_us - plan.delay_us
+    grouped = f"GROUP BY {listed(keys)}" if keys else "HAVING count(*) > 0"
+    table = f"(SELECT {listed([*key_columns(rows), f'{rows.event} AS event'])} FROM {rows.table}"
+    steps = (
+        f"SELECT {listed([*keys, 'max(event) AS event'])} FROM {table} WHERE {rows.until(known_us)}) {grouped} "
+        f"UNION ALL SELECT DISTINCT {listed([*keys, 'event'])} FROM {table} WHERE NOT {rows.until(known_us)})"
+    )
+    if plan.changed_since_us is None:
+        return steps
+    changed = f"SELECT {listed([*key_columns(rows), 'true AS one'])} FROM {rows.table}"
+    changed += f" WHERE {rows.since(plan.changed_since_us)}"
+    same = " AND ".join([*(f"s.{key} IS NOT DISTINCT FROM c.{key}" for key in keys), "c.one"])
+    return f"SELECT * FROM ({steps}) s SEMI JOIN ({changed}) c ON {same}"
+
+
+def _is_step(rows: ViewRows) -> str:
+    keys = [f"{key} IS NOT DISTINCT FROM w.k{place}" for place, key in enumerate(rows.keys)]
+    return " AND ".join([*keys, f"{rows.event} = w.event"])
+
+
+def _by_created(rows: ViewRows, plan: CurrentPlan) -> str:
+    """The sequences of the answer."""
+    known = f"{rows.event} + {plan.delay_us}"
+    keys = [f"k{place}" for place in range(len(rows.keys))]
+    by_key = f"PARTITION BY {listed(keys)} " if keys else ""
     by_source_key = f"PARTITION BY {listed(rows.keys)} " if keys else ""
     ranked = (
-        f"SELECT {listed([*keys, f'{rows.sequence} AS s', f'{rows.event} AS e'])}, "
-        f"greatest({known}, {plan.at_us}) AS v, "
-        f"row_number() OVER ({by_source_key}ORDER BY {listed(rows.order)}) AS rank "
-        f"FROM {rows.table} WHERE {rows.condition}"
+        f"SELECT {listed([*key_columns(rows), f'{rows.sequence} AS s', f'{rows.event} AS e'])}, "
+        f"greatest({known}, {rows.created}, {plan.at_us}) AS v, "
+        f"row_number() OVER ({by_source_key}ORDER BY {listed(rows.order)}) AS rank FROM {rows.table}"
     )
-    chosen = "rank = max(rank) OVER " + f"({by_key}ORDER BY v)"
+    chosen = f"rank = max(rank) OVER ({by_key}ORDER BY v)"
     if plan.changed_since_us is not None:
-        whole = f"OVER ({by_key.strip()})"
-        chosen += f" AND max(e) {whole} >= {plan.changed_since_us}"
+        chosen += f" AND max(e) OVER ({by_key.strip()}) >= {plan.changed_since_us}"
     return f"SELECT s FROM ({ranked}) QUALIFY {chosen}"

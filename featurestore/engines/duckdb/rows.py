@@ -83,10 +83,17 @@ class ViewRows:
 
     def last_before(self, micros: int) -> str:
         """A query of the sequences of each key's last row before an instant."""
-        partition = f"PARTITION BY {listed(self.keys)} " if self.keys else ""
+        keys = [f"k{place}" for place in range(len(self.keys))]
+        thin = listed(
+            [*(f"{sql} AS {key}" for key, sql in zip(keys, self.keys, strict=True)), f"{self.event} AS event"]
+        )
+        earlier = f"FROM {self.table} WHERE ({self.condition}) AND {self.before(micros)}"
+        latest = f"SELECT {listed([*keys, 'max(event) AS event'])} FROM (SELECT {thin} {earlier})"
+        same = [f"{sql} IS NOT DISTINCT FROM w.{key}" for key, sql in zip(keys, self.keys, strict=True)]
         return (
-            f"SELECT {self.sequence} FROM {self.table} WHERE ({self.condition}) AND {self.before(micros)} "
-            f"QUALIFY row_number() OVER ({partition}ORDER BY {self.latest_first}) = 1"
+            f"SELECT {self.sequence} FROM {self.table} JOIN ({latest}{' GROUP BY ' + listed(keys) if keys else ''}) w "
+            f"ON {' AND '.join([*same, f'{self.event} = w.event'])} WHERE {self.condition} "
+            f"QUALIFY row_number() OVER (PARTITION BY {listed([*keys, 'w.event'])} ORDER BY {self.latest_first}) = 1"
         )
 
     def events_from(self, micros: int) -> ViewRows:
