@@ -1,0 +1,124 @@
+"""Killed at any point, run again: as if it had never been killed. Disks that refuse: one sentence, nothing lost."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from featurestore.store import FeatureStore
+from tests.store.projects import PURCHASES, day, make_project, open_project, purchases
+
+# where a process is killed: the n-th call of a function of a module
+POINTS = {
+    "before the first commit": ("featurestore.offline.tables", "OfflineTables.commit", 1),
+    "while rows are written": ("featurestore.materialization.runner", "_stored_reader", 2),
+    "between two commits": ("featurestore.offline.tables", "OfflineTables.commit", 2),
+    "after the last commit": ("featurestore.materialization.publishing", "Publisher.publish", 1),
+    "while records are packed": ("featurestore.online.values", "_stamps", 1),
+    "before online is replaced": ("featurestore.online.lmdb", "LmdbOnlineStore.replace", 1),
+}
+
+KILLED = """
+import importlib, os, signal, sys
+from datetime import timedelta
+from pathlib import Path
+from tests.store.projects import day, open_project
+
+root, module_name, name, nth = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+owner = importlib.import_module(module_name)
+*path, last = name.split(".")
+for part in path:
+    owner = getattr(owner, part)
+original, calls = getattr(owner, last), 0
+
+def killing(*arguments, **named):
+    global calls
+    calls += 1
+    if calls == nth:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments, **named)
+
+setattr(owner, last, killing)
+open_project(Path(root)).materialize(end=day(12), start=day(1), step=timedelta(days=5))
+"""
+
+SPINE = pl.DataFrame({"customer": ["a", "b"] * 11, "event_timestamp": [day(1 + i) for i in range(22)]})
+ENTITIES = [{"customer": "a"}, {"customer": "b"}, {"customer": "c"}]
+
+
+def answers(store: FeatureStore) -> tuple[object, ...]:
+    history = store.get_historical_features(SPINE, ["last:*"], statuses=True).to_polars().rows()
+    online = store.get_online_features(["last:*"], ENTITIES, at=day(13))
+    [status] = store.status()
+    return history, online.to_dict(), online.event_timestamps, status.watermark_us, status.rows, status.keys
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    store = make_project(tmp_path_factory.mktemp("whole"), PURCHASES, purchases=purchases())
+    store.apply()
+    store.materialize(end=day(12))
+    return answers(store)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_materialization_run_again_equals_one_that_was_not(
+    tmp_path: Path, expected: tuple[object, ...], point: str
+) -> None:
+    make_project(tmp_path, PURCHASES, purchases=purchases()).apply()
+    module, name, nth = POINTS[point]
+    child = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), module, name, str(nth)], check=False)
+    assert child.returncode == -signal.SIGKILL
+    store = open_project(tmp_path)
+    store.materialize(end=day(12))
+    assert answers(store) == expected
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.argv = ["featurestore", *sys.argv[2:]]
+from featurestore.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("limit", [100, 2_000, 40_000])
+def test_a_full_disk_is_one_sentence_and_what_was_there_stays(tmp_path: Path, limit: int) -> None:
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    store = make_project(tmp_path, PURCHASES, purchases=purchases())
+    store.apply()
+    store.materialize(end=day(6))
+    before = store.get_historical_features(SPINE, ["last:*"]).to_polars().rows()
+    many = pl.concat([purchases().with_columns(customer=pl.col("customer") + str(i)) for i in range(5_000)])
+    pl.concat([purchases(), many]).write_parquet(tmp_path / "data" / "purchases.parquet")
+    command = ["materialize", "--start", "2024-01-01", "--end", "2024-01-12", "--step", "365d"]
+    child = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit), *command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert child.returncode == 2, child.stderr
+    assert "Traceback" not in child.stderr
+    assert "cannot be" in child.stderr
+    again = open_project(tmp_path)
+    if limit < 40_000:
+        assert again.get_historical_features(SPINE, ["last:*"]).to_polars().rows() == before
+    again.materialize(start=day(1), end=day(12))
+    assert again.get_online_features(["last:items"], [{"customer": "a4999"}], at=day(12)).to_dict()["items"] == [2]
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    store = make_project(tmp_path, PURCHASES, purchases=purchases())
+    store.apply()
+    (tmp_path / "data" / "offline" / "views").write_text("in the way")
+    child = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(10**9), "materialize", "--end", "2024-01-12"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert child.returncode == 2
+    assert "Traceback" not in child.stderr
