@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurestore.arrow import arrow_type
-from featurestore.dtypes import DType
-from featurestore.engines.reference.values import INSTANT, micros, python_values
-from featurestore.engines.reference.windows import Row
+from featurestore.engines.reference.rows import Key, Row, rows_in
+from featurestore.engines.reference.values import INSTANT, python_values
+from featurestore.engines.reference.windows import WindowRow
 from featurestore.engines.reference.windows import aggregate as window_value
 from featurestore.errors import InputError
-from featurestore.plan.nodes import SourceRows, ViewScan
+from featurestore.plan.nodes import ViewScan
 from featurestore.plan.windows import CurrentWindowsPlan, WindowAggregate, WindowJoin, WindowSteps
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE, Status
+from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Status
 
-Key = tuple[object, ...]
 Values = list[object]  # of the aggregates, in their order
 
 
@@ -28,13 +27,7 @@ class _Event:
     key: Key
     time: int
     created: int | None
-    sequence: int
     cells: Mapping[str, object]
-
-    @property
-    def rank(self) -> tuple[bool, int, int]:
-        """What decides between re-sends: created time with null lowest, sequence."""
-        return (self.created is not None, self.created or 0, self.sequence)
 
 
 def window_answers(
@@ -84,25 +77,26 @@ def step_rows(scan: ViewScan, table: pa.Table) -> pa.Table:
 
 
 def _events(steps: WindowSteps, table: pa.Table) -> list[_Event]:
-    """The rows that have a whole key and lie between start and watermark; of re-sends the one that counts."""
-    rows = steps.rows
-    start = rows.start_us if isinstance(rows, SourceRows) else None
-    keys = [python_values(table.column(key.name)) for key in rows.keys]
-    cells = {column.name: python_values(table.column(column.name)) for column in rows.columns}
-    times, created, sequence = (micros(table.column(n)) for n in (EVENT_TIMESTAMP, CREATED_TIMESTAMP, SEQUENCE))
-    found: dict[object, _Event] = {}
-    for place, time in enumerate(times):
-        key = tuple(column[place] for column in keys)
-        outside = time is None or (start is not None and time < start)
-        if time is None or outside or (steps.watermark_us is not None and time >= steps.watermark_us):
+    """The rows before the watermark that have a whole key; of re-sends the one that counts."""
+    cells = {column.name: python_values(table.column(column.name)) for column in steps.rows.columns}
+    found: dict[object, Row] = {}
+    for row in rows_in(table, steps.rows):
+        if steps.watermark_us is not None and row.at >= steps.watermark_us:
             continue
-        of_row = {name: column[place] for name, column in cells.items()}
-        event = _Event(key, time, created[place], sequence[place] or 0, of_row)
-        sent = None if steps.event_id is None else of_row[steps.event_id]
-        identity = ("row", place) if sent is None else ("event", sent)
-        if identity not in found or event.rank > found[identity].rank:
-            found[identity] = event
-    return [event for event in found.values() if None not in event.key]
+        sent = None if steps.event_id is None else cells[steps.event_id][row.index]
+        event = ("row", row.index) if sent is None else ("event", sent)
+        if event not in found or _created_order(row) > _created_order(found[event]):
+            found[event] = row
+    return [
+        _Event(row.key, row.at, row.created, {name: column[row.index] for name, column in cells.items()})
+        for row in found.values()
+        if None not in row.key
+    ]
+
+
+def _created_order(row: Row) -> tuple[bool, int, int]:
+    """What decides between re-sends: created time with null lowest, sequence."""
+    return (row.created is not None, row.created or 0, row.sequence)
 
 
 def _in_force(join: WindowJoin, events: list[_Event], key: Key, t: int | None) -> tuple[Values | None, Status]:
@@ -151,7 +145,7 @@ def _value(aggregate: WindowAggregate, events: list[_Event], v: int) -> object:
     return window_value(aggregate.function, rows, v, aggregate.window_us, aggregate.offset_us, params)
 
 
-def _row(aggregate: WindowAggregate, event: _Event) -> Row:
+def _row(aggregate: WindowAggregate, event: _Event) -> WindowRow:
     value = True if aggregate.value is None else event.cells[aggregate.value]
     if aggregate.function == "ratio" and value is not None:
         value = (_is(event, aggregate.mask), _is(event, aggregate.under))
@@ -178,9 +172,7 @@ def _columns(steps: WindowSteps, rows: Sequence[Values | None]) -> dict[str, pa.
 
 def _table(steps: WindowSteps, rows: Sequence[tuple[Key, int, Values]], time: str) -> pa.Table:
     """Keys, the instant as the column `time`, aggregates."""
-    types: list[tuple[str, DType]] = [(key.name, key.dtype) for key in steps.rows.keys]
-    keys = {
-        name: pa.array([row[0][place] for row in rows], arrow_type(dtype)) for place, (name, dtype) in enumerate(types)
-    }
+    types = [(key.name, arrow_type(key.dtype)) for key in steps.rows.keys]
+    keys = {name: pa.array([row[0][place] for row in rows], found) for place, (name, found) in enumerate(types)}
     instants = pa.array([v for _, v, _ in rows], INSTANT)
     return pa.table({**keys, time: instants, **_columns(steps, [values for _, _, values in rows])})

@@ -9,11 +9,11 @@ from decimal import localcontext
 from fractions import Fraction
 from typing import Any
 
-Row = tuple[int, int | None, Any]  # event time, created time (null lowest), value (of a ratio: its two conditions)
+WindowRow = tuple[int, int | None, Any]  # event time, created time (null lowest), value (of a ratio: two conditions)
 
 
 def aggregate(
-    function: str, rows: Sequence[Row], v: int, window_us: int | None, offset_us: int, params: Mapping[str, Any]
+    function: str, rows: Sequence[WindowRow], v: int, window_us: int | None, offset_us: int, params: Mapping[str, Any]
 ) -> Any:
     """The value at v over the rows of one entity that meet the mask, in any order; an integer may exceed its type."""
     if steps := params.get("series"):
