@@ -11,8 +11,8 @@ from benchmarks.inputs import Sizes
 
 NO_FEAST = """\
 Feast takes no part. To measure it as well:
-  python3 -m venv /tmp/feast && /tmp/feast/bin/pip install 'feast[duckdb]==0.67.0'
-  FEAST_PYTHON=/tmp/feast/bin/python make bench\
+  python3 -m venv ../feast && ../feast/bin/pip install 'feast[duckdb]==0.67.0'
+  FEAST_PYTHON=../feast/bin/python make bench\
 """
 
 

@@ -84,5 +84,3 @@ class OfflineEngine(Protocol):
     def close(self) -> None:
         """Release memory and temporary files."""
         ...
-
-
