@@ -47,7 +47,8 @@ class WindowSteps:
     """A windowed view's step function, from its events.
 
     `event_id`: the event column whose equal values are re-sends, of which the greatest (created time, sequence)
-    counts. `watermark_us` None: nothing bounds the steps.
+    counts; rows where it is null are events of their own. `watermark_us`: there are no rows at or after it; None:
+    nothing bounds rows and steps.
     """
 
     rows: Rows

@@ -40,16 +40,12 @@ def window_columns(cursor: duckdb.DuckDBPyConnection, join: WindowJoin, spine: S
     with translated(rows.blame):
         number_keys(cursor, join.keys, join.rows.keys, spine)
         _make_events(cursor, steps, rows)
-        step = _step_sql(steps, "a.t")
-        asked = f"SELECT DISTINCT a.id, {step} AS v FROM __asked a JOIN __seen s ON a.id = s.id WHERE s.since <= {step}"
-        _make_points(cursor, asked)
+        _make_steps(cursor, join)
+        _make_points(cursor, f"SELECT DISTINCT id, v FROM __steps WHERE status = {Status.PRESENT:d}")
         values = _values(cursor, steps)
-        expired = "" if join.ttl_us is None else f"WHEN a.t - p.v > {join.ttl_us} THEN {Status.OUTSIDE_MAX_AGE:d} "
-        status = f"CASE WHEN p.v IS NULL THEN {Status.NOT_FOUND:d} {expired}ELSE {Status.PRESENT:d} END"
         answers = cursor.sql(
-            f"SELECT CASE WHEN {status} = {Status.PRESENT:d} THEN p.point END AS point, "
-            f"CAST({status} AS TINYINT) AS status "
-            f"FROM __asked a LEFT JOIN __points p ON a.id = p.id AND {step} = p.v ORDER BY a.__row"
+            "SELECT p.point, s.status FROM __steps s "
+            f"LEFT JOIN __points p ON s.id = p.id AND s.v = p.v AND s.status = {Status.PRESENT:d} ORDER BY s.__row"
         ).to_arrow_table()
     columns = {name: value.take(answers.column("point")) for name, value in zip(join.names, values, strict=True)}
     columns[join.label + STATUS_SUFFIX] = answers.column("status")
@@ -100,6 +96,20 @@ def _number_all_keys(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, conditio
     names = listed([*(f"k{place}" for place in range(len(rows.keys))), "one"])
     distinct = f"SELECT DISTINCT {keys} FROM {rows.table} WHERE {rows.condition} AND {condition}"
     cursor.execute(f"CREATE TEMP TABLE __ids AS SELECT *, row_number() OVER (ORDER BY {names}) AS id FROM ({distinct})")
+
+
+def _make_steps(cursor: duckdb.DuckDBPyConnection, join: WindowJoin) -> None:
+    """Make `__steps`, the spine's rows with the key's number, v and the status there."""
+    expired = "" if join.ttl_us is None else f"WHEN t - v > {join.ttl_us} THEN {Status.OUTSIDE_MAX_AGE:d} "
+    unseen = f"WHEN (since <= v) IS NOT TRUE THEN {Status.NOT_FOUND:d}"
+    asked = (
+        f"SELECT a.__row, a.id, a.t, s.since, {_step_sql(join.steps, 'a.t')} AS v "
+        "FROM __asked a LEFT JOIN __seen s ON a.id = s.id"
+    )
+    cursor.execute(
+        "CREATE TEMP TABLE __steps AS SELECT __row, id, v, "
+        f"CAST(CASE {unseen} {expired}ELSE {Status.PRESENT:d} END AS TINYINT) AS status FROM ({asked})"
+    )
 
 
 def _make_points(cursor: duckdb.DuckDBPyConnection, asked: str) -> None:
@@ -163,19 +173,21 @@ def _changed(rows: ViewRows, plan: CurrentWindowsPlan, last: int) -> str:
 def _make_events(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps, rows: ViewRows) -> None:
     """Make `__events` of the numbered keys, of re-sends the one that counts, and `__seen`: since which v a key has any.
 
+    Rows from the watermark on are none: no step covers them, and as re-sends they would replace rows that count.
     With visibility "created" an event is known from v = created time - delay on.
     """
     created = f"coalesce({rows.created}, {_EARLIEST})" if rows.created else f"{_EARLIEST}"
     columns = [f"{sql} AS {quoted('c ' + name)}" for name, sql in rows.columns.items()]
     view = listed([*key_columns(rows), f"{rows.event} AS e", f"{created} AS c", f"{rows.sequence} AS s", *columns])
+    committed = [rows.condition] if steps.watermark_us is None else [rows.condition, rows.before(steps.watermark_us)]
     newest = ""
     if steps.event_id is not None:
-        identity = quoted("c " + steps.event_id)
-        newest = f" QUALIFY row_number() OVER (PARTITION BY {identity} ORDER BY c DESC, s DESC) = 1"
+        sent = quoted("c " + steps.event_id)
+        newest = f" QUALIFY {sent} IS NULL OR row_number() OVER (PARTITION BY {sent} ORDER BY c DESC, s DESC) = 1"
     names = [quoted("c " + name) for name in rows.columns]
     cursor.execute(
         f"CREATE TEMP TABLE __events AS SELECT {listed(['i.id', 'v.e', 'v.c', *(f'v.{name}' for name in names)])} "
-        f"FROM (SELECT * FROM (SELECT {view} FROM {rows.table} WHERE {rows.condition}){newest}) v "
+        f"FROM (SELECT * FROM (SELECT {view} FROM {rows.table} WHERE {' AND '.join(committed)}){newest}) v "
         f"JOIN __ids i ON {equal_keys(len(rows.keys), 'v', 'i')}"
     )
     known = f"greatest(e + 1, c - {steps.delay_us})" if steps.visibility == "created" else "e + 1"

@@ -15,7 +15,8 @@ from __future__ import annotations
 import pytest
 
 _PARTS = (
-    "keys", "materialization", "point_in_time", "source_faults", "sources", "spines", "sql", "suite", "tables", "values"
+    "keys", "materialization", "point_in_time", "source_faults", "sources", "spines", "sql", "suite", "tables",
+    "values", "window_functions", "window_sources", "window_steps", "windows",
 )  # fmt: skip
 # They are no test modules by name, so pytest must be told to explain their assertions.
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
@@ -28,6 +29,19 @@ from featurestore.testing.engines.sources import FileRules, FrameRules, QueryRul
 from featurestore.testing.engines.spines import InstantRules, SpineOriginRules, SpineRules  # noqa: E402
 from featurestore.testing.engines.sql import DescriptionRules, SqlRules  # noqa: E402
 from featurestore.testing.engines.values import DeclaredTypeRules, ValueRules  # noqa: E402
+from featurestore.testing.engines.window_functions import WindowFunctionRules  # noqa: E402
+from featurestore.testing.engines.window_sources import (  # noqa: E402
+    EventIdRules,
+    KnownEventRules,
+    WindowJoinRules,
+    WindowStartRules,
+)
+from featurestore.testing.engines.window_steps import (  # noqa: E402
+    ChangedStepsRules,
+    CurrentWindowsRules,
+    ViewStepsRules,
+)
+from featurestore.testing.engines.windows import MaskRules, WindowRules, WindowStatusRules  # noqa: E402
 
 __all__ = ["OfflineEngineConformance"]
 
@@ -50,5 +64,16 @@ class OfflineEngineConformance(
     CurrentRules,
     DescriptionRules,
     SqlRules,
+    WindowRules,
+    WindowStatusRules,
+    MaskRules,
+    EventIdRules,
+    KnownEventRules,
+    WindowStartRules,
+    WindowJoinRules,
+    WindowFunctionRules,
+    CurrentWindowsRules,
+    ChangedStepsRules,
+    ViewStepsRules,
 ):
     """Subclass once per engine, with a fixture `engine`."""

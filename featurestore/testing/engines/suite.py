@@ -14,6 +14,7 @@ from featurestore.dtypes import String
 from featurestore.engines.base import STATUS_SUFFIX, FrameSpine, OfflineEngine, Spine
 from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin, Projection
 from featurestore.plan.nodes import Rows
+from featurestore.plan.windows import WindowAggregate, WindowJoin
 from featurestore.testing.engines.tables import Layout, array, instants, python_list, source_rows, stored_rows
 from featurestore.timeline import Status
 
@@ -52,13 +53,17 @@ def join_of(rows: Rows, label: str = "view", prefix: str = "") -> PointInTimeJoi
     return PointInTimeJoin(label, rows, tuple((key.name, key.name) for key in rows.keys), columns)
 
 
-def plan_of(*joins: PointInTimeJoin, timestamp: str = "t") -> HistoricalPlan:
+def plan_of(*joins: PointInTimeJoin | WindowJoin, timestamp: str = "t") -> HistoricalPlan:
     """A retrieval of all that the joins give."""
-    outputs = tuple((column.name, column.dtype) for join in joins for column in join.columns)
+    outputs = tuple((column.name, column.dtype) for join in joins for column in _columns(join))
     return HistoricalPlan("suite", timestamp, joins, on_demand=(), request=(), outputs=outputs)
 
 
-def history(engine: OfflineEngine, spine: pa.Table | Spine, *joins: PointInTimeJoin) -> pa.Table:
+def _columns(join: PointInTimeJoin | WindowJoin) -> tuple[Projection | WindowAggregate, ...]:
+    return join.columns if isinstance(join, PointInTimeJoin) else join.steps.aggregates
+
+
+def history(engine: OfflineEngine, spine: pa.Table | Spine, *joins: PointInTimeJoin | WindowJoin) -> pa.Table:
     """The engine's answer to a retrieval whose spine has its instants in column `t`."""
     asked = FrameSpine(spine) if isinstance(spine, pa.Table) else spine
     return read(engine.historical(plan_of(*joins), asked))

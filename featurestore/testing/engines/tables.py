@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -68,6 +68,16 @@ def global_table(*rows: Literal, dtype: DType = Int64) -> ViewTable:
     """A view without keys, with one column `x`; a row is (event time, value)."""
     events, values = _transposed(rows, 2)
     return ViewTable((), (Column("x", dtype),), {"x": array(values, dtype)}, _micros(events))
+
+
+def with_column(
+    view: ViewTable, name: str, values: Iterable[object], dtype: DType = String, *, key: bool = False
+) -> ViewTable:
+    """The view with one more column, or with one more key."""
+    added, cells = (Column(name, dtype),), {**view.cells, name: array(values, dtype)}
+    if key:
+        return replace(view, keys=view.keys + added, cells=cells)
+    return replace(view, columns=view.columns + added, cells=cells)
 
 
 def array(values: Iterable[object], dtype: DType) -> pa.Array:
