@@ -27,6 +27,17 @@ _VOLATILE = frozenset({
 })  # fmt: skip
 _BARE = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
 _PURE_TABLE_FUNCTIONS = (exp.GenerateSeries, exp.Unnest, exp.Values)
+_AGGREGATES = frozenset({
+    "any_value", "approx_count_distinct", "approx_quantile", "approx_top_k", "arbitrary", "arg_max", "arg_max_null",
+    "arg_max_nulls_last", "arg_min", "arg_min_null", "arg_min_nulls_last", "argmax", "argmin", "array_agg", "avg",
+    "bit_and", "bit_or", "bit_xor", "bitstring_agg", "bool_and", "bool_or", "corr", "count", "count_if", "count_star",
+    "countif", "covar_pop", "covar_samp", "entropy", "favg", "first", "fsum", "group_concat", "histogram",
+    "histogram_exact", "kahan_sum", "kurtosis", "kurtosis_pop", "last", "list", "listagg", "lttb", "mad", "max",
+    "max_by", "mean", "median", "min", "min_by", "mode", "product", "quantile", "quantile_cont", "quantile_disc",
+    "regr_avgx", "regr_avgy", "regr_count", "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy",
+    "regr_syy", "reservoir_quantile", "sem", "skewness", "stddev", "stddev_pop", "stddev_samp", "string_agg", "sum",
+    "sum_no_overflow", "sumkahan", "var_pop", "var_samp", "variance",
+})  # fmt: skip
 _MULTIPLYING = frozenset({"unnest", "generate_subscripts"})
 
 
@@ -36,15 +47,16 @@ def check_expression(text: str) -> None:
     Refused: several expressions, names given with AS, `*`, parameters, subqueries, aggregate and window functions,
     functions that make several rows of one, and functions that depend on when or where they run.
     """
-    where = f"Expression '{text}'"
+    where = f"Expression '{' '.join(text.split())}'"
     tree = _parsed(text, where, "write one SQL expression, such as temp * 1.8 + 32")
     if isinstance(tree, exp.Alias):
         raise InputError(f"{where}: a name is given with AS; leave it out, the feature has its own name.")
     for kinds, found, remedy in _REFUSED_IN_EXPRESSIONS:
         if isinstance(tree, kinds) or tree.find(*kinds):
             raise InputError(f"{where}: it has {found}; {remedy}.")
-    if isinstance(tree, exp.Command | exp.DDL | exp.DML):
+    if not isinstance(tree, exp.Condition | exp.AtTimeZone | exp.Interval):
         raise InputError(f"{where}: it is a statement; write one SQL expression, such as temp * 1.8 + 32.")
+    _refuse_functions(text, where, _AGGREGATES, "is an aggregate function; declare an Aggregation")
     _refuse_functions(text, where, _MULTIPLYING, "makes several rows of one; compute it in a SqlSource")
     _refuse_volatile(text, tree, where)
 
@@ -57,7 +69,7 @@ def check_query(text: str, allow_tables: Collection[str]) -> None:
     """
     where = "Query"
     tree = _parsed(text, where, "write one SELECT")
-    if not isinstance(tree, exp.Query):
+    if not isinstance(tree, exp.Query | exp.Values):
         raise InputError(f"{where}: it is no SELECT; a query reads, so write one SELECT or WITH ... SELECT.")
     if tree.find(exp.TableSample):
         raise InputError(f"{where}: a sample gives other rows each time; filter by a hash of a column instead.")
@@ -107,7 +119,6 @@ def _parsed(text: str, where: str, remedy: str) -> exp.Expr:
 _REFUSED_IN_EXPRESSIONS: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
     ((exp.Query, exp.Exists), "a subquery", "join in a SqlSource"),
     ((exp.Window,), "a window function", "compute it in a SqlSource"),
-    ((exp.AggFunc,), "an aggregate function", "declare an Aggregation"),
     ((exp.Star, exp.Columns), "a star", "name the columns"),
     ((exp.Placeholder, exp.Parameter), "a parameter", "write the value"),
     ((exp.Alias,), "a name given with AS", "leave it out"),
@@ -170,9 +181,16 @@ def _defined_above(table: exp.Table) -> bool:
 
 
 def _defines(cte: exp.CTE, table: exp.Table) -> bool:
-    """Whether the table reads this part of a WITH; inside its own definition only when that is recursive."""
-    if cte.alias.casefold() != table.name.casefold():
-        return False
+    """Whether the table reads this part of a WITH: from behind it, or from any part when the WITH is recursive."""
     clause = cte.find_ancestor(exp.With)
-    recursive = clause is not None and bool(clause.args.get("recursive"))
-    return recursive or table.find_ancestor(exp.CTE) is not cte
+    if clause is None or cte.alias.casefold() != table.name.casefold():
+        return False
+    around = {id(node) for node in _ancestors(table)}
+    place = next((n for n, part in enumerate(clause.expressions) if id(part) in around), len(clause.expressions))
+    return bool(clause.args.get("recursive")) or clause.expressions.index(cte) < place
+
+
+def _ancestors(node: exp.Expr) -> Iterator[exp.Expr]:
+    while node.parent is not None:
+        node = node.parent
+        yield node
