@@ -224,7 +224,7 @@ class FeatureStore:
 
         plan = self.lookup_plan(features)
         resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
-        lookup = Lookup(plan, self.online, evaluate)
+        lookup = Lookup(plan, self.online, evaluate, self.now_us)
         self._lookups[name] = (token, lookup)
         return lookup
 

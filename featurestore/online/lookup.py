@@ -7,7 +7,6 @@ plan (key encoders, projections, names, types) is worked out before. The rule of
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -23,7 +22,7 @@ from featurestore.online.result import AnswerShape, OnlineFeatures, Origin
 from featurestore.online.values import Publication
 from featurestore.plan.lookup import LookupPlan
 from featurestore.plan.on_demand import OnDemandStep
-from featurestore.timeline import format_instant
+from featurestore.timeline import Clock, format_instant, present_us
 
 Rows = Sequence[Mapping[str, object]]
 Evaluate = Callable[[Sequence[OnDemandStep], pl.DataFrame], pl.DataFrame]
@@ -35,13 +34,17 @@ class Lookup:
     """Answers requests for one plan from one store; safe for threads.
 
     `evaluate` computes request-time features (`featurestore.on_demand.evaluate`); a plan without any needs none.
+    `now_us` is the clock.
     """
 
-    def __init__(self, plan: LookupPlan, store: OnlineStore, evaluate: Evaluate | None = None) -> None:
+    def __init__(
+        self, plan: LookupPlan, store: OnlineStore, evaluate: Evaluate | None = None, now_us: Clock = present_us
+    ) -> None:
         if plan.on_demand and evaluate is None:
             raise ConfigurationError(f"'{plan.features}' has request-time features; pass what evaluates them.")
         self._plan = plan
         self._store = store
+        self._now_us = now_us
         self._evaluate = evaluate if plan.on_demand else None
         self._views = [CompiledView(view) for view in plan.views]
         self._keys = tuple(dict.fromkeys(key for view in plan.views for key in view.keys))
@@ -86,7 +89,7 @@ class Lookup:
         publications = [view.publication(meta) for view, (meta, _) in zip(views, answers, strict=True)]
         since_us = max([publication.published_us for publication in publications], default=_ALWAYS_US)
         if at_us is None:
-            at_us = max(time.time_ns() // 1000, since_us)  # the present is never before the last publish
+            at_us = max(self._now_us(), since_us)  # the present is never before the last publish
         elif at_us < since_us:
             raise self._too_early(at_us, publications)
         origins: list[Origin] = []
