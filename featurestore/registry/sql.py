@@ -33,6 +33,7 @@ class SqlRegistry:
 
     def __init__(self, path: Path, now_us: Clock) -> None:
         self._path = path
+        self._file = str(path)
         self._now_us = now_us
         self._engine = _sqlite_engine(path)
 
@@ -42,12 +43,12 @@ class SqlRegistry:
             return _newest(connection) if connection else 0
 
     def token(self) -> object:
-        """The database file's identity, size and time of change; a commit with rollback journal always touches it."""
+        """The database file's time of change and identity; a commit with rollback journal always touches it."""
         try:
-            state = os.stat(self._path)  # noqa: PTH116 -- pathlib's takes three times as long, on every lookup
+            state = os.stat(self._file)  # noqa: PTH116 -- pathlib's takes three times as long, on every lookup
         except OSError:
             return None
-        return state.st_ino, state.st_size, state.st_mtime_ns
+        return state.st_mtime_ns, state.st_ino
 
     def catalog(self) -> tuple[int, Catalog]:
         """The newest revision's number and what is applied, read in one transaction."""
