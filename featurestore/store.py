@@ -213,7 +213,7 @@ class FeatureStore:
         return tuple(view_statuses(self.catalog(), self.tables, self._materializer.publisher))
 
     def _lookup(self, features: Features) -> Lookup:
-        name = _named(features)
+        name = features if type(features) is str else _named(features)
         token = self.registry.token()
         found = self._lookups.get(name)
         if found is not None and found[0] == token:

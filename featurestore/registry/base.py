@@ -41,7 +41,10 @@ class Registry(Protocol):
         ...
 
     def token(self) -> object:
-        """A value, found in microseconds, that differs whenever the catalog may have changed."""
+        """A value that differs when the catalog may have changed, found in less than a microsecond.
+
+        Applies of this process show at once, those of others within 10 ms.
+        """
         ...
 
     def catalog(self) -> tuple[int, Catalog]:

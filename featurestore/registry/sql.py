@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic_ns
 
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select
@@ -22,6 +23,8 @@ from featurestore.registry.diff import CatalogDiff, Change
 from featurestore.timeline import Clock
 
 _BUSY_SECONDS = 30
+_TOKEN_HOLDS_NS = 10_000_000
+_applies = [0]  # how often this process has applied, to any registry
 
 
 class SqlRegistry:
@@ -34,6 +37,9 @@ class SqlRegistry:
     def __init__(self, path: Path, now_us: Clock) -> None:
         self._path = path
         self._file = str(path)
+        self._token: object = None
+        self._token_until = 0
+        self._token_applies = -1
         self._now_us = now_us
         self._engine = _sqlite_engine(path)
 
@@ -43,12 +49,16 @@ class SqlRegistry:
             return _newest(connection) if connection else 0
 
     def token(self) -> object:
-        """The database file's time of change and identity; a commit with rollback journal always touches it."""
-        try:
-            state = os.stat(self._file)  # noqa: PTH116 -- pathlib's takes three times as long, on every lookup
-        except OSError:
-            return None
-        return state.st_mtime_ns, state.st_ino
+        """The database file's time of change and identity; a commit with rollback journal always touches it.
+
+        Asked of the file anew after an apply in this process, else at most every 10 ms: a lookup asks each time.
+        """
+        now = monotonic_ns()
+        if now >= self._token_until or self._token_applies != _applies[0]:
+            self._token_applies = _applies[0]
+            self._token = _file_token(self._file)
+            self._token_until = now + _TOKEN_HOLDS_NS
+        return self._token
 
     def catalog(self) -> tuple[int, Catalog]:
         """The newest revision's number and what is applied, read in one transaction."""
@@ -77,7 +87,8 @@ class SqlRegistry:
                 )
             )
             _write_objects(connection, number, diff)
-            return number
+        _applies[0] += 1
+        return number
 
     def history(self) -> tuple[Revision, ...]:
         """All revisions, newest first."""
@@ -185,6 +196,14 @@ class SqlRegistry:
         newest = select(tables.revisions.c.versions).order_by(tables.revisions.c.number.desc()).limit(1)
         versions = connection.execute(newest).scalar()
         return Catalog.of(records, json.loads(versions) if versions else {})
+
+
+def _file_token(file: str) -> object:
+    try:
+        state = os.stat(file)  # noqa: PTH116 -- pathlib's takes three times as long, on every lookup
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_ino
 
 
 def summary_line(change: Change) -> str:
