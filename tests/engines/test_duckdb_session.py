@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from featurestore.engines.base import FileSpine, QuerySpine
 from featurestore.engines.duckdb import DuckDbEngine
 from featurestore.engines.duckdb.errors import sentence
 from featurestore.errors import ConfigurationError, FeatureStoreError, SourceError
@@ -123,4 +124,17 @@ def test_spine_order_and_ties_hold_over_many_batches(engine: DuckDbEngine) -> No
     expected = [
         None if n * 7 % 1_003 >= 1_000 else n * 7 % 1_003 + 1_000 * (3 * min(n % 12, 9) + 2) for n in range(size)
     ]
+    assert table.column("x").to_pylist() == expected
+
+
+@pytest.mark.parametrize("kind", ["file", "query"])
+def test_the_order_of_a_long_spine_is_that_of_its_origin(engine: DuckDbEngine, tmp_path: Path, kind: str) -> None:
+    size = 400_000
+    sql = f"SELECT 'k' || n % 5 AS k, make_timestamptz(n % 3) AS t, n FROM range({size}) AS numbers(n) ORDER BY hash(n)"
+    spine = read(engine.query(sql, ()))
+    pq.write_table(spine, tmp_path / "spine.parquet", row_group_size=50_000)
+    asked = FileSpine(tmp_path / "spine.parquet") if kind == "file" else QuerySpine(sql, ())
+    table = history(engine, asked, join_of(source_rows(view_table(*((f"k{n}", 1, n) for n in range(5))))))
+    assert table.select(["k", "t", "n"]).equals(spine)
+    expected = [None if n % 3 == 0 else n % 5 for n in spine.column("n").to_pylist()]
     assert table.column("x").to_pylist() == expected

@@ -17,7 +17,7 @@ from deltalake import write_deltalake
 from featurestore.dtypes import Decimal, Int64, String, parse
 from featurestore.engines.duckdb import DuckDbEngine
 from featurestore.engines.duckdb.files import list_files
-from featurestore.errors import SourceError
+from featurestore.errors import InputError, SourceError
 from featurestore.plan.materialization import ExtractPlan
 from featurestore.plan.nodes import Computed, CsvScan, DeltaScan, ParquetScan
 from featurestore.testing.engines.sources import rows_of, told, write_parquet
@@ -176,3 +176,16 @@ def test_a_query_that_keeps_one_row_of_each_keeps_its_bits(engine: DuckDbEngine)
     scores = frame_scan({"k": pa.array(["a", "a"]), "n": pa.array([1, 2]), "x": pa.array([1.0, -0.0])}, "scores")
     sql = "SELECT x, n FROM scores QUALIFY row_number() OVER (PARTITION BY k ORDER BY n DESC) = 1"
     assert str(read(engine.query(sql, (scores,))).column("x").to_pylist()) == "[-0.0]"
+
+
+def test_a_table_that_a_query_does_not_name_need_not_be_readable(engine: DuckDbEngine, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "numbers.parquet")
+    good, gone = (ParquetScan(name, str(tmp_path / f"{name}.parquet")) for name in ("numbers", "gone"))
+    assert read(engine.query("SELECT n FROM numbers", (gone, good))).to_pydict() == {"n": [1]}
+    assert read(engine.query("SHOW TABLES", (gone, good))).to_pydict() == {"name": ["numbers"]}
+
+
+def test_an_unknown_table_is_named_with_those_there_are(engine: DuckDbEngine) -> None:
+    tables = tuple(frame_scan({"n": pa.array([1])}, name) for name in ("wings", "flights"))
+    with pytest.raises(InputError, match=r"no table 'flight' in the query\. Available: flights, wings\."):
+        read(engine.query("SELECT * FROM flight", tables))

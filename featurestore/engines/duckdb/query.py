@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import duckdb
 import pyarrow as pa
 
 from featurestore.engines.duckdb.errors import translated
 from featurestore.engines.duckdb.reading import read
 from featurestore.engines.duckdb.rows import expression_sql
-from featurestore.engines.duckdb.scan import relation
+from featurestore.engines.duckdb.scan import named_in, relation
 from featurestore.engines.duckdb.text import quoted
 from featurestore.engines.duckdb.types import instant, logical
-from featurestore.errors import FeatureStoreError, InputError
+from featurestore.errors import FeatureStoreError, InputError, SourceError, UnknownNameError
 from featurestore.plan.nodes import Column, Scan
 
+_MISSING_TABLE = re.compile(r"Table with name (\S+) does not exist")
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 
@@ -59,11 +62,23 @@ def run_query(cursor: duckdb.DuckDBPyConnection, sql: str, tables: tuple[Scan, .
     if len(found) != 1 or found[0].type not in _READING:
         kinds = ", ".join(statement.type.name for statement in found) or "nothing"
         raise InputError(f"Query: found {kinds}; write one SELECT, DESCRIBE, SUMMARIZE or EXPLAIN.")
-    for scan in tables:
-        _view(cursor, scan)
-    return read(cursor, found[0].query, "Query", raised=InputError)
+    _make_views(cursor, sql, tables)
+    try:
+        return read(cursor, found[0].query, "Query", raised=InputError)
+    except InputError as error:
+        if missing := _MISSING_TABLE.search(str(error.__cause__)):
+            known = UnknownNameError("table", missing[1], (scan.name for scan in tables), "the query")
+            raise InputError(str(known)) from error.__cause__
+        raise
 
 
-def _view(cursor: duckdb.DuckDBPyConnection, scan: Scan) -> None:
-    with translated(f"Source '{scan.name}'"):
-        cursor.execute(f"CREATE TEMP VIEW {quoted(scan.name)} AS {relation(cursor, scan).rows()}")
+def _make_views(cursor: duckdb.DuckDBPyConnection, sql: str, tables: tuple[Scan, ...]) -> None:
+    """A view of each scan that the query names; of each that can be read, when it names none, such as SHOW TABLES."""
+    named = named_in(sql, tables)
+    for scan in named or tables:
+        try:
+            with translated(f"Source '{scan.name}'"):
+                cursor.execute(f"CREATE TEMP VIEW {quoted(scan.name)} AS {relation(cursor, scan).rows()}")
+        except SourceError:
+            if named:
+                raise

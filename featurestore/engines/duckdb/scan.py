@@ -54,6 +54,12 @@ def with_tables(cursor: duckdb.DuckDBPyConnection, scans: tuple[Scan, ...]) -> s
     return f"WITH {listed(tables)} " if tables else ""
 
 
+def named_in(sql: str, scans: tuple[Scan, ...]) -> tuple[Scan, ...]:
+    """The scans whose name stands somewhere in the query: the others need not even be readable."""
+    text = sql.casefold()
+    return tuple(scan for scan in scans if scan.name.casefold() in text)
+
+
 def statement(cursor: duckdb.DuckDBPyConnection, sql: str, what: str) -> str:
     """The text of the one SELECT in a user's SQL, which DuckDB's own parser found whole: it may stand in brackets."""
     with translated(what, InputError):

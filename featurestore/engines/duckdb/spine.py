@@ -18,7 +18,7 @@ from featurestore.engines.base import FileSpine, FrameSpine, QuerySpine, Spine
 from featurestore.engines.duckdb.connection import Session
 from featurestore.engines.duckdb.errors import missing_column, translated
 from featurestore.engines.duckdb.reading import BATCH_ROWS, read, schema_of
-from featurestore.engines.duckdb.scan import statement, with_tables
+from featurestore.engines.duckdb.scan import named_in, statement, with_tables
 from featurestore.engines.duckdb.text import quoted
 from featurestore.errors import InputError
 from featurestore.plan.historical import HistoricalPlan
@@ -103,8 +103,9 @@ def _queried(session: Session, spine: QuerySpine) -> Iterator[_Table]:
     name = f"__spine_{next(_QUERIES)}"
     with session.cursor() as cursor:
         query = statement(cursor, spine.sql, WHAT)
+        inputs = named_in(spine.sql, spine.inputs)
         with translated(WHAT, InputError):
-            cursor.execute(f"CREATE TABLE {name} AS {with_tables(cursor, spine.inputs)}SELECT * FROM (\n{query}\n)")
+            cursor.execute(f"CREATE TABLE {name} AS {with_tables(cursor, inputs)}SELECT * FROM (\n{query}\n)")
             schema = schema_of(cursor, name)
         try:
             yield _Table(session, name, schema)
