@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from sqlglot import exp
 
 from featurestore.arrow import arrow_type
 from featurestore.contracts.gate import Gate
@@ -75,6 +76,8 @@ class Materializer:
     ) -> None:
         snapshot = self.tables.snapshot(table_name(view))
         chunks = self._chunks(view, asked, snapshot)
+        if chunks:
+            self._refuse_rows_without_time(view)
         for index, chunk in enumerate(chunks):
             progress(Step(view.name, "reading", index, len(chunks)))
             verdict = self._judged(view, chunk)
@@ -107,6 +110,27 @@ class Materializer:
                 raise _empty(view)
             first = bounds[0]
         return plan_chunks(view.name, asked, committed, first)
+
+    def _refuse_rows_without_time(self, view: ViewRecord) -> None:
+        """Rows without event time belong to no interval, so no chunk would ever show them to the gate."""
+        time = view.source.event_timestamp
+        if time is None or view.on_refusal == "drop":
+            return
+        scan = scan_of(view.source, self.root)
+        column, table = (exp.to_identifier(name, quoted=True) for name in (time, scan.name))
+        counting = (
+            exp.select(exp.Count(this=exp.Star()))
+            .from_(exp.Table(this=table))
+            .where(exp.column(column).is_(exp.null()))
+        )
+        with self.engine.query(counting.sql("duckdb"), (scan,)) as reader:
+            untimed = reader.read_all().column(0)[0].as_py()
+        if untimed:
+            raise GateRefused(
+                f"View '{view.name}': {untimed} rows of source '{view.source.name}' have no event time ('{time}' is "
+                "null), so they belong to no interval. Mend the source, filter them in a SqlSource, or declare "
+                'on_refusal="drop".'
+            )
 
     def _judged(self, view: ViewRecord, chunk: Chunk) -> Verdict:
         """The verdict on a chunk's rows; raises GateRefused, with the rows in quarantine, when it refuses."""

@@ -9,7 +9,7 @@ from featurestore.errors import InputError, UnknownNameError
 from featurestore.plan.building import ViewInput, build_historical_plan, build_lookup_plan
 from featurestore.plan.catalog import Catalog, ExpressionText, OnDemandMember, OnDemandRecord, Requested, ServiceRecord
 from featurestore.plan.explain import explain_historical
-from featurestore.plan.historical import Projection
+from featurestore.plan.historical import PointInTimeJoin, Projection
 from featurestore.plan.selection import select, view_members
 from featurestore.plan.views import stored_rows
 from tests.plan.catalogs import catalog, feature, projected, service, view
@@ -39,6 +39,7 @@ def rows() -> dict[str, ViewInput]:
 def test_on_demand_inputs_join_the_reading_of_the_same_view_under_a_hidden_name() -> None:
     plan = build_historical_plan(select("flight_v1", flights()), flights(), rows(), "sched_dep")
     [join] = plan.joins
+    assert isinstance(join, PointInTimeJoin)
     hidden = "__origin_weather(airport=origin)__temp"
     assert join.columns == (Projection("wind", "origin__wind", Float64), Projection("temp", hidden, Float64))
     assert plan.on_demand[0].inputs == (("distance", "distance", Float64), ("temp", hidden, Float64))
@@ -56,7 +57,9 @@ def test_one_view_under_two_aliases_is_two_joins() -> None:
 
 def test_a_join_carries_the_views_delay_and_ttl() -> None:
     plan = build_historical_plan(select("both", flights()), flights(), rows(), "t")
-    assert (plan.joins[0].delay_us, plan.joins[0].ttl_us) == (60_000_000, 3_600_000_000)
+    [join, _] = plan.joins
+    assert isinstance(join, PointInTimeJoin)
+    assert (join.delay_us, join.ttl_us) == (60_000_000, 3_600_000_000)
 
 
 def test_a_lookup_reads_columns_by_their_place_among_the_stored_ones() -> None:

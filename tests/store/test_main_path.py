@@ -12,6 +12,7 @@ import pytest
 from featurestore import Status
 from featurestore.errors import (
     DefinitionError,
+    GateRefused,
     InputError,
     MaterializationError,
     NotPublishedError,
@@ -274,3 +275,13 @@ def test_rows_that_tie_are_decided_by_their_place_even_when_the_source_was_repla
     define(tmp_path, PURCHASES.replace("days=10", "days=11").replace("ttl=", "delay=timedelta(days=1), ttl="))
     store.apply()
     assert store.get_online_features(["last:items"], entities, at=day(12)).to_dict()["items"] == [9, 3]
+
+
+def test_rows_without_event_time_are_refused_unless_the_view_drops_rows(store: FeatureStore, tmp_path: Path) -> None:
+    untimed = purchases().with_columns(at=pl.when(pl.col("customer") != "b").then("at"))
+    untimed.write_parquet(tmp_path / "data" / "purchases.parquet")
+    with pytest.raises(GateRefused, match="1 rows of source 'purchases' have no event time"):
+        store.materialize(end=day(12))
+    define(tmp_path, PURCHASES.replace("ttl=", 'on_refusal="drop", ttl='))
+    store.apply()
+    assert store.materialize(end=day(12)).rows == 2
