@@ -8,7 +8,8 @@ on nothing but the events in its window.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,7 @@ from featurestore.windows.spec import (
 )
 
 MOST_EVENTS = 1 << 29  # what the digits of the running sums have room for
+_EDGE_BYTES = 1 << 28  # of the positions kept at a time: long series have many
 
 Positions = NDArray[np.int64]
 
@@ -43,17 +45,30 @@ def compute(specs: Sequence[WindowSpec], events: WindowEvents, points: WindowPoi
     """
     _check(events, points)
     requests, shifts = take_apart(specs)
-    edges = _edges(events, points, shifts)
+    size = max(_EDGE_BYTES // (8 * (1 + len(shifts))), 1)
+    parts: list[WindowValues] = []
+    for first in range(0, max(points.group.size, 1), size):
+        which = slice(first, first + size)
+        known_us = None if points.known_us is None else points.known_us[which]
+        block = WindowPoints(points.group[which], points.end_us[which], known_us)
+        with _faults_of(np.arange(first, first + block.group.size)):
+            parts.append(_compute_block(specs, requests, events, block, _edges(events, block, shifts)))
+    if len(parts) == 1:
+        return parts[0]
+    values = tuple(pa.concat_arrays([part.values[index] for part in parts]) for index in range(len(specs)))
+    return WindowValues(values, np.concatenate([part.seen for part in parts]))
+
+
+def _compute_block(
+    specs: Sequence[WindowSpec],
+    requests: Sequence[Request],
+    events: WindowEvents,
+    points: WindowPoints,
+    edges: Positions,
+) -> WindowValues:
+    """The values of points whose edges are known; where some events are not, a point costs its share of events."""
     if points.known_us is None:
         return WindowValues(_answer(specs, requests, events, edges), edges[NOW] > edges[GROUP_START])
-    return _compute_known(specs, events, points, edges)
-
-
-def _compute_known(
-    specs: Sequence[WindowSpec], events: WindowEvents, points: WindowPoints, edges: Positions
-) -> WindowValues:
-    """The same when points know only events created up to some instant; only points that miss some cost more."""
-    requests, shifts = take_apart(specs)
     created, known_us = visibility.times(events, points)
     earliest, latest = visibility.earliest_and_latest_created(created, edges, requests)
     hidden = latest > known_us
@@ -63,14 +78,21 @@ def _compute_known(
         known, there = events, edges[:, which]
         if number > 0:
             known, asked = visibility.known_events(events, points, edges, requests, which)
-            there = _edges(known, asked, shifts)
-        try:
+            there = _edges(known, asked, take_apart(specs)[1])
+        with _faults_of(which):
             parts.append(_answer(specs, requests, known, there))
-        except WindowOverflowError as fault:
-            raise WindowOverflowError(fault.spec, int(which[fault.point]), fault.total) from None
     order = pa.array(np.argsort(np.concatenate(blocks)))
     values = tuple(pa.concat_arrays([part[index] for part in parts]).take(order) for index in range(len(specs)))
     return WindowValues(values, earliest <= known_us)
+
+
+@contextmanager
+def _faults_of(which: Positions) -> Iterator[None]:
+    """Overflows inside are those of the points `which` of a larger question."""
+    try:
+        yield
+    except WindowOverflowError as fault:
+        raise WindowOverflowError(fault.spec, int(which[fault.point]), fault.total) from None
 
 
 def _edges(events: WindowEvents, points: WindowPoints, shifts: Sequence[int]) -> Positions:

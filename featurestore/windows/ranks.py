@@ -16,7 +16,7 @@ DISTINCT, MODE, ORDER = 0, 1, 2  # what a sliding window is asked
 
 Positions = NDArray[np.int64]
 Ranked = tuple[NDArray[np.int32], Positions, Positions, Positions]  # ranks, holders, begins, ranks per segment
-Windows = tuple[Positions, Positions, Positions]  # for each point its segment, begin and end; they do not decrease
+Windows = tuple[Positions, Positions, Positions]  # for each point its segment, begin and end; they never decrease
 
 
 @kernel
@@ -89,10 +89,7 @@ def slide(ranked: Ranked, windows: Windows, question: int, level: tuple[int, int
     for j in range(segments.size):
         if lows[j] == highs[j]:
             continue
-        low = lows[j]
-        if segments[j] != segment:
-            low = end  # everything of the segment before leaves
-        while begin < min(low, end):
+        while begin < min(lows[j], end):
             different += _change(counts, best, leaves + ranks[begin], -1, question)
             begin += 1
         if segments[j] != segment:

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -44,6 +45,14 @@ def test_a_sum_that_does_not_fit_names_spec_and_point(kind: pa.DataType, values:
     with pytest.raises(WindowOverflowError, match="does not fit its type") as caught:
         compute(specs, events_of(*values, kind=kind), points)
     assert (caught.value.spec, caught.value.point) == (1, 1)
+
+
+def test_an_overflow_among_copied_events_names_the_point_that_was_asked() -> None:
+    events = replace(events_of(2**63 - 1, 1, 1), created_us=np.array([0, 0, 50]))
+    points = WindowPoints(np.zeros(3, np.int64), np.array([1, 1, 10]), np.array([50, 0, 0]))
+    with pytest.raises(WindowOverflowError) as caught:
+        compute([WindowSpec("sum", 0)], events, points)
+    assert caught.value.point == 2
 
 
 def test_sums_of_small_integers_are_wide() -> None:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.arrow import arrow_type
-from featurestore.dtypes import DType, Float64, List
+from featurestore.dtypes import DType, Float64, Int64, List
+from featurestore.windows import kernel
 from featurestore.windows.functions import FUNCTIONS, faults, result_type
-from featurestore.windows.kernel import compute
 from featurestore.windows.spec import WindowOverflowError, WindowSpec
 from tests.windows.scenarios import VALUES, Scenario, bits, scenarios, specs
 
@@ -83,10 +83,20 @@ def test_values_do_not_depend_on_events_before_the_window(dtype: DType, data: st
 
 
 @given(data=st.data())
+def test_points_taken_in_blocks_get_the_same_values(data: st.DataObject) -> None:
+    scenario = data.draw(scenarios(Int64))
+    counted = replace(scenario, spec=WindowSpec("count"))
+    values, seen = answer(scenario), counted.kernel().seen.tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "_EDGE_BYTES", 100)
+        assert (answer(scenario), counted.kernel().seen.tolist()) == (values, seen)
+
+
+@given(data=st.data())
 def test_specs_computed_together_equal_specs_computed_alone(data: st.DataObject) -> None:
     scenario = data.draw(scenarios(Float64))
     some = [replace(spec, series=None) for spec in data.draw(st.lists(specs(Float64), min_size=1, max_size=12))]
-    together = compute(some, scenario.window_events(), scenario.window_points())
+    together = kernel.compute(some, scenario.window_events(), scenario.window_points())
     for spec, values in zip(some, together.values, strict=True):
         assert bits(values.to_pylist()) == answer(replace(scenario, spec=spec))
 
