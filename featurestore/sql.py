@@ -7,6 +7,7 @@ LIMIT that picks rows by luck. `check_expression` and `check_query` raise InputE
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Iterator
 
 import sqlglot
@@ -99,6 +100,12 @@ def normalized(text: str) -> str:
     return tree.sql(_DIALECT, comments=False, normalize_functions="upper")
 
 
+def without_end(text: str) -> str:
+    """A statement without the semicolons and comments behind it."""
+    tokens = [t for t in sqlglot.tokenize(text, read=_DIALECT) if t.token_type is not TokenType.SEMICOLON]
+    return text[: tokens[-1].end + 1] if tokens else ""
+
+
 def _parsed(text: str, where: str, remedy: str) -> exp.Expr:
     logger = logging.getLogger("sqlglot")
     before = logger.level
@@ -106,14 +113,21 @@ def _parsed(text: str, where: str, remedy: str) -> exp.Expr:
     try:
         trees = [tree for tree in sqlglot.parse(text, read=_DIALECT) if not isinstance(tree, exp.Semicolon | None)]
     except SqlglotError as error:
-        lines = str(error).splitlines() or ["it cannot be parsed"]
-        raise InputError(f"{where}: it is no SQL that can be read ({lines[0].rstrip('. ')}); {remedy}.") from error
+        raise InputError(f"{where}: it is no SQL that can be read ({_reason(error)}); {remedy}.") from error
     finally:
         logger.setLevel(before)
     if len(trees) != 1:
         found = "nothing" if not trees else f"{len(trees)} statements"
         raise InputError(f"{where}: found {found}; {remedy}.")
     return trees[0]
+
+
+def _reason(error: SqlglotError) -> str:
+    found = getattr(error, "errors", None)
+    if found:
+        description = re.sub(r" for <class '[^']+'>", "", str(found[0]["description"]))
+        return f"{description.rstrip('. ')} at line {found[0]['line']}, column {found[0]['col']}"
+    return (str(error).splitlines() or ["not understood"])[0].rstrip(". ")
 
 
 _REFUSED_IN_EXPRESSIONS: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (

@@ -19,7 +19,7 @@ from featurestore.engines.duckdb import DuckDbEngine
 from featurestore.engines.duckdb.files import list_files
 from featurestore.errors import InputError, SourceError
 from featurestore.plan.materialization import ExtractPlan
-from featurestore.plan.nodes import Computed, CsvScan, DeltaScan, ParquetScan
+from featurestore.plan.nodes import Computed, CsvScan, DeltaScan, ParquetScan, SqlScan
 from featurestore.testing.engines.sources import rows_of, told, write_parquet
 from featurestore.testing.engines.suite import read
 from featurestore.testing.engines.tables import frame_scan, instants, source_columns, source_rows, view_table
@@ -189,3 +189,28 @@ def test_an_unknown_table_is_named_with_those_there_are(engine: DuckDbEngine) ->
     tables = tuple(frame_scan({"n": pa.array([1])}, name) for name in ("wings", "flights"))
     with pytest.raises(InputError, match=r"no table 'flight' in the query\. Available: flights, wings\."):
         read(engine.query("SELECT * FROM flight", tables))
+
+
+def test_a_damaged_file_is_said_with_the_remedy(engine: DuckDbEngine, tmp_path: Path) -> None:
+    (tmp_path / "rows.parquet").write_text("this is no Parquet file")
+    with pytest.raises(SourceError, match=r"'rows': a file cannot be read \(.*rows.parquet'\)\. .*write it again"):
+        engine.columns(ParquetScan("rows", str(tmp_path)))
+
+
+def test_an_expression_that_fails_for_some_row_names_its_feature_alone(engine: DuckDbEngine) -> None:
+    rows = source_rows(view_table(("a", 10, 0)))
+    columns = (Computed("good", Int64, "x", "x + 1"), Computed("bad", Int64, "x", "1 // x"))
+    with pytest.raises(SourceError, match=r"feature 'bad': Division by zero in expression \(.*\)\. Correct the value"):
+        read(engine.extract(ExtractPlan(replace(rows, columns=columns), None, None)))
+
+
+def test_a_missing_column_of_a_query_is_named_with_those_of_its_tables(engine: DuckDbEngine) -> None:
+    scores = frame_scan({"points": pa.array([1]), "k": pa.array(["a"])}, "scores")
+    with pytest.raises(InputError, match=r"no column 'point'\. Columns: points, k\."):
+        read(engine.query("SELECT point FROM scores", (scores,)))
+
+
+def test_what_stands_behind_a_semicolon_is_left_out(engine: DuckDbEngine) -> None:
+    scores = frame_scan(source_columns(view_table(("a", 10, 1))), "scores")
+    for end in ("; -- all", "-- all\n;", ";;", " /* ; */ ;"):
+        assert told(engine, rows_of(SqlScan("rows", f"SELECT * FROM scores {end}", (scores,)))) == [("a", 10, 1)]

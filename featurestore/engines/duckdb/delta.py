@@ -52,6 +52,8 @@ def delta_relation(cursor: duckdb.DuckDBPyConnection, scan: DeltaScan, what: str
 
 
 def _opened(scan: DeltaScan, what: str) -> DeltaTable:
+    if not (Path(scan.path) / "_delta_log").is_dir():
+        raise SourceError(f"{what}: there is no Delta table at '{scan.path}'. Correct the path.")
     try:
         table = DeltaTable(scan.path, version=scan.version)
         features = set(table.protocol().reader_features or ())

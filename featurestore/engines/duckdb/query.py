@@ -62,9 +62,9 @@ def run_query(cursor: duckdb.DuckDBPyConnection, sql: str, tables: tuple[Scan, .
     if len(found) != 1 or found[0].type not in _READING:
         kinds = ", ".join(statement.type.name for statement in found) or "nothing"
         raise InputError(f"Query: found {kinds}; write one SELECT, DESCRIBE, SUMMARIZE or EXPLAIN.")
-    _make_views(cursor, sql, tables)
+    columns = _make_views(cursor, sql, tables)
     try:
-        return read(cursor, found[0].query, "Query", raised=InputError)
+        return read(cursor, found[0].query, "Query", raised=InputError, columns=columns)
     except InputError as error:
         if missing := _MISSING_TABLE.search(str(error.__cause__)):
             known = UnknownNameError("table", missing[1], (scan.name for scan in tables), "the query")
@@ -72,13 +72,20 @@ def run_query(cursor: duckdb.DuckDBPyConnection, sql: str, tables: tuple[Scan, .
         raise
 
 
-def _make_views(cursor: duckdb.DuckDBPyConnection, sql: str, tables: tuple[Scan, ...]) -> None:
-    """A view of each scan that the query names; of each that can be read, when it names none, such as SHOW TABLES."""
+def _make_views(cursor: duckdb.DuckDBPyConnection, sql: str, tables: tuple[Scan, ...]) -> list[str]:
+    """Make a view of each scan that the query names, and return their columns.
+
+    When it names none, as SHOW TABLES does, of each that can be read.
+    """
     named = named_in(sql, tables)
+    columns: list[str] = []
     for scan in named or tables:
         try:
             with translated(f"Source '{scan.name}'"):
-                cursor.execute(f"CREATE TEMP VIEW {quoted(scan.name)} AS {relation(cursor, scan).rows()}")
+                source = relation(cursor, scan)
+                cursor.execute(f"CREATE TEMP VIEW {quoted(scan.name)} AS {source.rows()}")
+                columns += source.columns
         except SourceError:
             if named:
                 raise
+    return columns

@@ -22,9 +22,13 @@ def read(
     what: What,
     types: Iterable[tuple[str, DType]] = (),
     raised: type[FeatureStoreError] = SourceError,
+    columns: Iterable[str] = (),
 ) -> pa.RecordBatchReader:
-    """The result of a query, in its order; columns named in `types` get exactly that logical type's Arrow type."""
-    with translated(what, raised):
+    """The result of a query, in its order; columns named in `types` get exactly that logical type's Arrow type.
+
+    `columns` are listed when the query names one that does not exist.
+    """
+    with translated(what, raised, columns):
         found = _reader(cursor, sql)
     exact = {name: arrow_type(dtype) for name, dtype in types}
     schema = pa.schema([pa.field(f.name, exact.get(f.name, f.type)) for f in found.schema])

@@ -20,7 +20,7 @@ from featurestore.engines.duckdb.relation import Relation, columns_of, file_plac
 from featurestore.engines.duckdb.text import listed, literal, literals, quoted, unused
 from featurestore.errors import InputError, SourceError
 from featurestore.plan.nodes import CsvScan, DeltaScan, FrameScan, ParquetScan, Scan, SqlScan, ViewScan
-from featurestore.sql import check_query
+from featurestore.sql import check_query, without_end
 
 _FRAMES = count()  # registered frames need names that differ
 
@@ -66,7 +66,7 @@ def statement(cursor: duckdb.DuckDBPyConnection, sql: str, what: str) -> str:
         found = cursor.extract_statements(sql)
     if len(found) != 1 or found[0].type is not duckdb.StatementType.SELECT:
         raise InputError(f"{what}: it is no SELECT; a query reads, so write one SELECT or WITH ... SELECT.")
-    return found[0].query.strip().rstrip(";")
+    return without_end(sql)
 
 
 def _parquet(cursor: duckdb.DuckDBPyConnection, scan: ParquetScan, what: str, as_text: Collection[str]) -> Relation:

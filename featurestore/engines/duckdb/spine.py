@@ -87,6 +87,8 @@ def opened(session: Session, spine: Spine) -> Iterator[OpenSpine]:
         case FrameSpine():
             yield _distinct(_Frame(spine.table))
         case FileSpine():
+            if not spine.path.exists():
+                raise InputError(f"{WHAT}: there is no file '{spine.path}'. Correct the path.")
             with translated(f"{WHAT} '{spine.path}'", InputError):
                 file = pq.ParquetFile(spine.path)
             with file:
