@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featurestore.errors import MaterializationError
-from featurestore.timeline import chunks, floor_to_grid, format_instant
+from featurestore.timeline import chunks, floor_to_grid, format_duration, format_instant
+
+_MOST_CHUNKS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +61,34 @@ def plan_chunks(view: str, asked: Asked, committed: Committed | None, first_even
     """The chunks of a run, in order; none when everything up to the end is committed already.
 
     `first_event_us` is the source's earliest event time, needed when nothing is committed and no start is given.
-    Raises MaterializationError for an interval that leaves a gap.
+    Raises MaterializationError for an interval that leaves a gap, and for a step that cuts it into too many chunks.
     """
     _check(view, asked, committed)
     start, end, step = asked.start_us, asked.end_us, asked.step_us
     if committed is None:
         begin = (end if first_event_us is None else min(first_event_us, end)) if start is None else start
-        bounds = list(chunks(begin, end, step)) or [(begin, end)]
+        bounds = _cut(view, begin, end, step) or [(begin, end)]
         kept = start
     elif start is None:
-        bounds = list(chunks(committed.watermark_us, end, step))
+        bounds = _cut(view, committed.watermark_us, end, step)
         kept = committed.start_us
     else:
-        bounds = list(chunks(start, end, step))
+        bounds = _cut(view, start, end, step)
         kept = committed.start_us if committed.start_us is None else min(start, committed.start_us)
         if committed.start_us is not None and start < committed.start_us:
             # the first chunk reaches the old start, so that no commit leaves a gap before it
             joined = max(bounds[0][1], committed.start_us)
             bounds = [(start, joined), *((max(a, joined), b) for a, b in bounds if b > joined)]
     return tuple(_chunk(index, bound, start, kept, committed) for index, bound in enumerate(bounds))
+
+
+def _cut(view: str, start: int, end: int, step: int) -> list[tuple[int, int]]:
+    if (end - start) // step > _MOST_CHUNKS:
+        raise MaterializationError(
+            f"View '{view}': steps of {format_duration(step)} cut {format_instant(start)} to {format_instant(end)} "
+            f"into {(end - start) // step:,} commits; {_MOST_CHUNKS:,} are the most. Give a longer step."
+        )
+    return list(chunks(start, end, step))
 
 
 def _chunk(

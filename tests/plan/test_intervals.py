@@ -80,3 +80,11 @@ def test_an_interval_that_cannot_be_committed_is_refused(
 
 def test_an_end_at_the_present_is_no_future() -> None:
     assert bounds(None, NOW, Committed(None, 999)) == [(999, NOW)]
+
+
+@pytest.mark.parametrize(("start", "committed"), [(None, None), (0, None), (None, Committed(None, 0))])
+def test_a_step_that_makes_too_many_commits_is_refused_at_once(start: int | None, committed: Committed | None) -> None:
+    year_us = 365 * 86_400_000_000
+    asked = Asked(start, year_us, year_us, step_us=1)
+    with pytest.raises(MaterializationError, match=r"31,536,000,000,000 commits; 100,000 are the most"):
+        plan_chunks("last", asked, committed, 0)
