@@ -39,7 +39,8 @@ class Fault:
     line: int | None = None
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}: " if self.file else ""
+        line = "" if self.line is None else f":{self.line}"
+        where = f"{self.file}{line}: " if self.file else ""
         return f"{where}{self.message}"
 
 

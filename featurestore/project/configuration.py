@@ -58,6 +58,13 @@ class Configuration(_Section):
     online: Online = Online()
     registry: RegistryPlace = RegistryPlace()
 
+    @field_validator("definitions")
+    @classmethod
+    def _is_a_folder_below(cls, value: str) -> str:
+        if not all(part.isidentifier() for part in value.split("/")):
+            raise ValueError("name a folder below the project that can be imported, such as feature_defs")
+        return value
+
 
 def find_root(start: Path) -> Path:
     """The folder, `start` or above it, that holds featurestore.toml."""

@@ -68,19 +68,21 @@ def importable(root: Path, folder: str) -> Iterator[None]:
 
 def _load(name: str, root: Path, file: Path) -> tuple[ModuleType | None, Fault | None]:
     try:
+        file.read_bytes()  # the import system calls a file that it may not read a module that does not exist
+    except OSError as error:
+        return None, Fault(f"the file cannot be read: {error.strerror}; grant rights, or remove it.", str(file))
+    try:
         module = importlib.import_module(name)
     except SyntaxError as error:
         return None, Fault(f"invalid syntax: {error.msg}.", error.filename or str(file), error.lineno)
     except UnicodeDecodeError as error:
         return None, Fault(f"the file is not UTF-8 text: {error}.", str(file), 1)
-    except OSError as error:
-        return None, Fault(f"the file cannot be read: {error.strerror or error}.", str(file), 1)
-    except Exception as error:  # noqa: BLE001 -- a definition file is the user's program, whatever it raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- a definition file is the user's program, whatever it raises
         return None, Fault(f"{type(error).__name__}: {error}", str(file), _line_in(file, root, error))
     return module, None
 
 
-def _line_in(file: Path, root: Path, error: Exception) -> int | None:
+def _line_in(file: Path, root: Path, error: BaseException) -> int | None:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(file)]
     return lines[-1] if lines else next((f.lineno for f in frames if f.filename.startswith(str(root))), 1)

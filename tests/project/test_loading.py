@@ -161,3 +161,32 @@ def test_every_key_is_overridden_by_the_environment(tmp_path: Path) -> None:
 def test_a_wrong_configuration_names_the_key_and_the_remedy(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         load_configuration(configured(tmp_path, text), {})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"import sys; sys.exit(0)", "bad.py:1: SystemExit: 0"),
+        (b"x = 1\x00", "bad.py: invalid syntax: source code string cannot contain null bytes."),
+        (b"x = '\xff'", "bad.py:1: invalid syntax: (unicode error)"),
+        (None, "bad.py: the file cannot be read: No such file or directory; grant rights, or remove it."),
+    ],
+)
+def test_a_file_that_ends_the_process_or_cannot_be_read_is_a_fault(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    write(tmp_path, a=HEAD + CUSTOMER)
+    bad = tmp_path / "feature_defs" / "bad.py"
+    if content is None:
+        bad.symlink_to(tmp_path / "gone.py")
+    else:
+        bad.write_bytes(content)
+    [fault] = faults(tmp_path)
+    assert fault.startswith(f"feature_defs/{message}")
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "../elsewhere", ".", "feature-defs", ""])
+def test_definitions_stand_in_a_folder_of_the_project(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "featurestore.toml").write_text(f'project = "shop"\ndefinitions = "{folder}"\n')
+    with pytest.raises(ConfigurationError, match=f"definitions: name a folder below the project .* found '{folder}'"):
+        load_configuration(tmp_path, {})
