@@ -12,6 +12,8 @@ from featurestore.plan.catalog import Catalog, ViewRecord
 from featurestore.plan.nodes import Scan
 from featurestore.plan.views import scan_of
 
+_INSTANTS = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")  # how the types of instants begin; others lack a time zone
+
 
 def inspect_catalog(catalog: Catalog, engine: OfflineEngine, root: str) -> None:
     """Check every view against its source and every on-demand view on generated rows; raises all faults at once.
@@ -45,7 +47,7 @@ def _view_faults(view: ViewRecord, engine: OfflineEngine, root: str) -> Iterator
                 f"{', '.join(closest_first(column, columns))}."
             )
     for use, time in (("event_timestamp", view.source.event_timestamp), ("created", view.source.created_timestamp)):
-        if time in columns and not columns[time].upper().startswith("TIMESTAMP"):
+        if time in columns and not columns[time].startswith(_INSTANTS):
             yield Fault(
                 f"FeatureView '{view.name}': {use} '{time}' of source '{view.source.name}' holds {columns[time]}, and "
                 "must hold timestamps with a time zone; convert it in a SqlSource."

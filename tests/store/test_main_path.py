@@ -206,6 +206,10 @@ def test_sql_is_read_only(store: FeatureStore) -> None:
     [
         (('"items", Int64', '"itms", Int64'), "'itms' is no column of source 'purchases'. It has items"),
         (('event_timestamp="at"', 'event_timestamp="items"'), "must hold timestamps with a time zone"),
+        (
+            ('event_timestamp="at"', 'event_timestamp="local"'),
+            "'local' of source 'purchases' holds TIMESTAMP, and must",
+        ),
         (("data/purchases.parquet", "data/nothing.parquet"), "nothing.parquet"),
         (('Feature("items", Int64)', 'Feature("items", Int64, expr="item + 1")'), "`item \\+ 1` does not fit"),
         (('pl.col("amount")}', 'pl.col("amount").mean()}'), "relative"),
@@ -214,6 +218,8 @@ def test_sql_is_read_only(store: FeatureStore) -> None:
 def test_a_definition_that_does_not_fit_the_data_is_refused_when_planned(
     store: FeatureStore, tmp_path: Path, change: tuple[str, str], message: str
 ) -> None:
+    local = pl.col("at").dt.replace_time_zone(None).alias("local")
+    purchases().with_columns(local).write_parquet(tmp_path / "data" / "purchases.parquet")
     define(tmp_path, PURCHASES.replace(*change))
     with pytest.raises(DefinitionError, match=message):
         store.plan()
