@@ -165,18 +165,23 @@ class SqlRegistry:
         try:
             yield
         except OperationalError as error:
+            if "no such" in str(error.orig):  # a table or column is gone: no matter of rights or locks
+                raise self._damaged(error.orig) from error
             raise RegistryError(
                 f"The registry {self._path} cannot be used: {error.orig}. Check its rights and free space, and whether "
                 "another process holds it."
             ) from error
         except (DatabaseError, msgspec.MsgspecError, json.JSONDecodeError) as error:
             detail = error.orig if isinstance(error, DatabaseError) else error
-            raise RegistryError(
-                f"The registry {self._path} is damaged: {detail}. Restore it from a copy, or move it away and apply "
-                "again; the offline and online stores are untouched."
-            ) from error
+            raise self._damaged(detail) from error
         except OSError as error:
             raise RegistryError(f"The registry {self._path} cannot be written: {error.strerror}.") from error
+
+    def _damaged(self, detail: object) -> RegistryError:
+        return RegistryError(
+            f"The registry {self._path} is damaged: {detail}. Restore it from a copy, or move it away and apply "
+            "again; the offline and online stores are untouched."
+        )
 
     def _read_catalog(self, connection: Connection) -> Catalog:
         live, objects = tables.live, tables.objects
