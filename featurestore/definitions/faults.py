@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -96,9 +96,11 @@ class Faults:
             self.add(f"{what} must be {'zero or ' if zero else ''}positive, got {_plain(value)}.")
 
     def duplicates(self, names: tuple[str, ...], kind: str) -> None:
-        """No name twice."""
+        """No name twice, and no two that differ in case only, which tables and SQL do not tell apart."""
         for name in sorted({n for n in names if names.count(n) > 1}):
             self.add(f"{kind} '{name}' is declared {names.count(name)} times; give each its own name.")
+        for name, other in cased_alike(names):
+            self.add(f"{kind} '{other}' differs from '{name}' in case only; give it another name.")
 
     def texts(self, description: object, owner: object, tags: object) -> None:
         """Metadata is text."""
@@ -116,6 +118,15 @@ class Faults:
             gathered.extend(faults)
         elif faults:
             raise DefinitionError(faults)
+
+
+def cased_alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each name that differs from an earlier one in case only, after that one."""
+    first: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        earlier = first.setdefault(name.casefold(), name)
+        if earlier != name:
+            yield earlier, name
 
 
 def _plain(duration: timedelta) -> str:

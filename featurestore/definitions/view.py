@@ -68,7 +68,8 @@ class FeatureView:
         faults.duplicates(names, "feature")
         keys = tuple(key for entity in entities for key in entity.join_keys)
         faults.duplicates(keys, "join key")
-        for name in sorted(set(names) & set(keys)):
+        folded = {key.casefold() for key in keys}
+        for name in sorted(name for name in set(names) if name.casefold() in folded):
             faults.add(f"feature '{name}' has the name of a join key; rename the feature.")
         windowed = {isinstance(feature, Aggregation) for feature in features}
         faults.add_if(len(windowed) == 2, "features mixes Feature and Aggregation; declare two views.")

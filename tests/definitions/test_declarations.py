@@ -88,6 +88,12 @@ FAULTY: list[tuple[str, Callable[[], object], str]] = [
     ("number ttl", lambda: weather_view(ttl=3), "ttl must be a timedelta, found 3"),
     ("no features", lambda: weather_view(features=[]), "features is empty"),
     ("twice", lambda: weather_view(features=[Feature("a", Int64), Feature("a", Int64)]), "'a' is declared 2 times"),
+    (
+        "case",
+        lambda: weather_view(features=[Feature("a", Int64), Feature("A", Int64)]),
+        "differs from 'a' in case only",
+    ),
+    ("key in capitals", lambda: weather_view(features=[Feature("Airport", String)]), "the name of a join key"),
     ("key as feature", lambda: weather_view(features=[Feature("airport", String)]), "the name of a join key"),
     ("timeless ttl", lambda: weather_view(source=PLANES, ttl=HOUR), "leave ttl out"),
     ("every", lambda: weather_view(every=HOUR), "has no Aggregation"),
