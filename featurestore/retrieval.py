@@ -149,6 +149,11 @@ class _Layout:
         labels = {name: join.label for join in plan.joins for name in join.names}
         added = {*labels, *(f"{join.label}{STATUS_SUFFIX}" for join in plan.joins)}
         spine = tuple(name for name in computed.names if name not in added)
+        statuses = {f"{name}{STATUS_SUFFIX}" for name, _ in plan.outputs} if retrieval.statuses else set()
+        if stated := sorted(set(spine) & statuses):
+            raise InputError(
+                f"The spine has a column '{stated[0]}', which is the status of a feature; drop or rename it."
+            )
         taken = sorted(set(spine) & {name for name, _ in plan.outputs})
         if taken:
             raise InputError(f"The spine has a column '{taken[0]}', which is a feature; drop or rename it.")

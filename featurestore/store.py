@@ -316,6 +316,7 @@ class FeatureStore:
 
 
 def _chosen(views: Sequence[str] | None, catalog: Catalog) -> tuple[ViewRecord, ...]:
+    views = (views,) if isinstance(views, str) else views
     for name in views or ():
         if name not in catalog.views:
             raise UnknownNameError("view", name, catalog.views)

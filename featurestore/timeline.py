@@ -35,7 +35,11 @@ class Status(IntEnum):
 
 
 def instant_us(instant: datetime, what: str) -> int:
-    """Microseconds since 1970 of an aware datetime; a naive one is refused, `what` names it."""
+    """Microseconds since 1970 of an aware datetime; a naive one and other values are refused, `what` names them."""
+    if not isinstance(instant, datetime):
+        raise InputError(
+            f"{what} is a {type(instant).__name__}, not a datetime; write datetime(..., tzinfo=timezone.utc)."
+        )
     if instant.tzinfo is None:
         raise InputError(
             f"{what} {instant.isoformat()} has no time zone, so it is no instant; "

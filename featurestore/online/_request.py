@@ -25,7 +25,8 @@ def request_column(name: str, dtype: DType, rows: Sequence[Mapping[str, object]]
     try:
         return pl.Series(name, values, polars_type(dtype))
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"The request's column '{name}' must be {dtype}: {error}.") from error
+        reason = str(error).splitlines()[0].rstrip(".")  # polars adds where in its own code it was
+        raise InputError(f"The request's column '{name}' must be {dtype}: {reason}.") from error
 
 
 def _check(name: str, dtype: DType, value: object) -> None:

@@ -36,7 +36,7 @@ class Chunk:
 class Asked:
     """What the caller asked for, at the present instant `now_us`; `step_us` is the length of a chunk.
 
-    Raises MaterializationError for an end in the future and an empty interval.
+    Raises MaterializationError for an end in the future, an empty interval and a step that is not positive.
     """
 
     start_us: int | None
@@ -50,6 +50,10 @@ class Asked:
                 f"The end {format_instant(self.end_us)} lies in the future (it is "
                 f"{format_instant(floor_to_grid(self.now_us, 1_000_000))}); events may still happen before it. Give an "
                 "end in the past."
+            )
+        if self.step_us <= 0:
+            raise MaterializationError(
+                f"The step must be positive, got {format_duration(self.step_us)}; it is the length of one commit."
             )
         if self.start_us is not None and self.start_us >= self.end_us:
             raise MaterializationError(

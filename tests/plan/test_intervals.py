@@ -88,3 +88,9 @@ def test_a_step_that_makes_too_many_commits_is_refused_at_once(start: int | None
     asked = Asked(start, year_us, year_us, step_us=1)
     with pytest.raises(MaterializationError, match=r"31,536,000,000,000 commits; 100,000 are the most"):
         plan_chunks("last", asked, committed, 0)
+
+
+@pytest.mark.parametrize("step_us", [0, -1_000_000])
+def test_a_step_is_positive(step_us: int) -> None:
+    with pytest.raises(MaterializationError, match="step must be positive"):
+        Asked(None, 1, 1, step_us)

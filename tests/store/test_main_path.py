@@ -192,6 +192,9 @@ def test_spines_may_be_files_and_queries(store: FeatureStore, tmp_path: Path) ->
     assert of_file["items"].to_list() == expected
     query = 'SELECT customer, "at" AS event_timestamp FROM purchases ORDER BY "at"'
     assert store.get_historical_features(query, ["last:amount"]).to_polars()["amount"].to_list() == [2.0, 5.0, None]
+    categories = store.get_historical_features(SPINE.cast({"customer": pl.Categorical}), ["last:items"]).to_polars()
+    assert categories["items"].to_list() == expected
+    assert categories["customer"].dtype == pl.Categorical
     pandas = store.get_historical_features(SPINE.to_pandas(), ["last:items"]).to_pandas()
     assert pandas["items"].dtype == "int64[pyarrow]"
 
@@ -261,7 +264,13 @@ def test_wrong_questions_get_typed_answers(store: FeatureStore) -> None:
     with pytest.raises(InputError, match="without a time zone"):
         store.get_historical_features(naive, "buyer").to_polars()
     with pytest.raises(UnknownNameError, match="view 'lost'"):
-        store.materialize(end=day(12), views=["lost"])
+        store.materialize(end=day(12), views="lost")
+    with pytest.raises(InputError, match="end is a date, not a datetime"):
+        store.materialize(end=day(12).date())  # type: ignore[arg-type]  # the point
+    stated = SPINE.with_columns(items__status=pl.lit("good"))
+    assert store.get_historical_features(stated, ["last:items"]).to_polars().height == 5
+    with pytest.raises(InputError, match="'items__status', which is the status of a feature"):
+        store.get_historical_features(stated, ["last:items"], statuses=True).to_polars()
 
 
 def test_rows_that_tie_are_decided_by_their_place_even_when_the_source_was_replaced(

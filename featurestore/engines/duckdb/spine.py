@@ -147,8 +147,7 @@ def spine_keys(spine: OpenSpine, plan: HistoricalPlan) -> SpineKeys:
 
 
 def _key(column: pa.ChunkedArray, name: str, dtype: DType) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+    column = _decoded(column)
     target = arrow_type(dtype)
     if pa.types.is_null(column.type):
         return column.cast(target)
@@ -159,6 +158,15 @@ def _key(column: pa.ChunkedArray, name: str, dtype: DType) -> pa.ChunkedArray:
     if _family(target) == "instant":
         return arrow.instants(column, name, WHAT).cast(target)
     return column.cast(target) if pa.types.is_date(column.type) else column
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Categories as their values; text views, which polars makes, become text, for Arrow cannot take from them."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    found = column.type.value_type
+    values = pa.large_string() if pa.types.is_string_view(found) else found
+    return pa.chunked_array([part.dictionary.cast(values).take(part.indices) for part in column.chunks], values)
 
 
 def _family(found: pa.DataType) -> str:
