@@ -50,7 +50,9 @@ class Numbers:
 
 def single_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """The column as one array, without dictionary; views of text and bytes as plain text and bytes."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = column
+    if isinstance(column, pa.ChunkedArray):
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if pa.types.is_dictionary(array.type):
         return array.dictionary_decode()
     if pa.types.is_string_view(array.type):

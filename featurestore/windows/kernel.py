@@ -9,6 +9,7 @@ on nothing but the events in its window.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -33,28 +34,34 @@ from featurestore.windows.spec import (
 
 MOST_EVENTS = 1 << 29  # what the digits of the running sums have room for
 _EDGE_BYTES = 1 << 28  # of the positions kept at a time: long series have many
+_BLOCKS_PER_THREAD = 8  # entities are skewed: small blocks even out
 
 Positions = NDArray[np.int64]
 
 
-def compute(specs: Sequence[WindowSpec], events: WindowEvents, points: WindowPoints) -> WindowValues:
+def compute(
+    specs: Sequence[WindowSpec], events: WindowEvents, points: WindowPoints, *, threads: int = 1
+) -> WindowValues:
     """The values of all specs at all points, in the order of the points.
 
     Raises InputError for events or points that are not sorted or not equally long, WindowOverflowError when a sum of
-    integers or decimals does not fit. Groups may be computed apart, and in threads: the bits are the same.
+    integers or decimals does not fit. Points are taken in blocks, `threads` of them at a time; no bit depends on that.
     """
     _check(events, points)
     requests, shifts = take_apart(specs)
     size = max(_EDGE_BYTES // (8 * (1 + len(shifts))), 1)
-    parts: list[WindowValues] = []
-    for first in range(0, max(points.group.size, 1), size):
-        which = slice(first, first + size)
-        known_us = None if points.known_us is None else points.known_us[which]
-        block = WindowPoints(points.group[which], points.end_us[which], known_us)
+    if threads > 1:
+        size = max(min(size, points.group.size // (_BLOCKS_PER_THREAD * threads)), 1)
+
+    def compute_from(first: int) -> WindowValues:
+        block = points.part(first, first + size)
+        edges = _edges(events, block, shifts)
+        begin, end = (int(edges.min()), int(edges[NOW].max())) if edges.size else (0, 0)
         with _faults_of(np.arange(first, first + block.group.size)):
-            parts.append(_compute_block(specs, requests, events, block, _edges(events, block, shifts)))
-    if len(parts) == 1:
-        return parts[0]
+            return _compute_block(specs, requests, events.part(begin, end), block, edges - begin)
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(compute_from, range(0, max(points.group.size, 1), size)))
     values = tuple(pa.concat_arrays([part.values[index] for part in parts]) for index in range(len(specs)))
     return WindowValues(values, np.concatenate([part.seen for part in parts]))
 
@@ -66,7 +73,7 @@ def _compute_block(
     points: WindowPoints,
     edges: Positions,
 ) -> WindowValues:
-    """The values of points whose edges are known; where some events are not, a point costs its share of events."""
+    """The values of one block of points; those that do not know all events of their windows get copies of the known."""
     if points.known_us is None:
         return WindowValues(_answer(specs, requests, events, edges), edges[NOW] > edges[GROUP_START])
     created, known_us = visibility.times(events, points)

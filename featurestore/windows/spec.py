@@ -69,6 +69,16 @@ class WindowEvents:
     masks: tuple[pa.Array | pa.ChunkedArray, ...] = ()
     created_us: NDArray[np.int64] | None = None
 
+    def part(self, first: int, end: int) -> WindowEvents:
+        """Events first..end, nothing copied."""
+        return WindowEvents(
+            self.group[first:end],
+            self.time_us[first:end],
+            tuple(column.slice(first, end - first) for column in self.columns),
+            tuple(mask.slice(first, end - first) for mask in self.masks),
+            None if self.created_us is None else self.created_us[first:end],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class WindowPoints:
@@ -80,6 +90,11 @@ class WindowPoints:
     group: NDArray[np.int64]
     end_us: NDArray[np.int64]
     known_us: NDArray[np.int64] | None = None
+
+    def part(self, first: int, end: int) -> WindowPoints:
+        """Points first..end, nothing copied."""
+        known_us = None if self.known_us is None else self.known_us[first:end]
+        return WindowPoints(self.group[first:end], self.end_us[first:end], known_us)
 
 
 @dataclass(frozen=True, slots=True)

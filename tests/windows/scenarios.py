@@ -89,9 +89,9 @@ class Scenario:
     spec: WindowSpec
     known: tuple[int, ...] | None = None
 
-    def kernel(self) -> WindowValues:
+    def kernel(self, threads: int = 1) -> WindowValues:
         """What the kernel answers."""
-        return compute([self.spec], self.window_events(), self.window_points())
+        return compute([self.spec], self.window_events(), self.window_points(), threads=threads)
 
     def window_points(self) -> WindowPoints:
         """The points as the kernel takes them."""
@@ -151,16 +151,18 @@ def bits(value: Any) -> Any:
     return (type(value).__name__, value)
 
 
+def functions_over(dtype: DType) -> list[str]:
+    """The functions that take the type."""
+    return [name for name, f in FUNCTIONS.items() if not faults(name, dtype, dict.fromkeys(f.requires, 1))]
+
+
 @st.composite
-def specs(draw: st.DrawFn, dtype: DType) -> WindowSpec:
-    """A spec for a function that takes the type."""
-    taking = [
-        name for name, function in FUNCTIONS.items() if not faults(name, dtype, dict.fromkeys(function.requires, 1))
-    ]
-    function = FUNCTIONS[draw(st.sampled_from(taking))]
+def specs(draw: st.DrawFn, name: str) -> WindowSpec:
+    """A spec for a function."""
+    function = FUNCTIONS[name]
     window = draw(st.none() | st.integers(1, 25))
     return WindowSpec(
-        function.name,
+        name,
         value=draw(st.sampled_from([0, None])) if function.rows else 0,
         mask=draw(st.sampled_from([None, 0])),
         window_us=window,
@@ -168,7 +170,7 @@ def specs(draw: st.DrawFn, dtype: DType) -> WindowSpec:
         series=draw(st.sampled_from([None, None, 1, 3])) if window and function.result != "list" else None,
         n=draw(st.integers(1, 4)) if "n" in function.requires else None,
         p=draw(st.sampled_from([0, 0.1, 0.25, 0.9, 1 / 512, 0.999999999, 1])) if "p" in function.requires else None,
-        of=draw(st.sampled_from([None, 1])) if function.name == "ratio" else None,
+        of=draw(st.sampled_from([None, 1])) if name == "ratio" else None,
     )
 
 
@@ -189,4 +191,5 @@ def scenarios(draw: st.DrawFn, dtype: DType) -> Scenario:
     events = sorted(draw(st.lists(event, max_size=30)), key=lambda e: (e.group, e.time))
     points = sorted(draw(st.lists(st.tuples(st.integers(-1, 4), st.integers(-12, 30)), max_size=12)))
     known = draw(st.none() | st.lists(st.integers(-1, 3), min_size=len(points), max_size=len(points)).map(tuple))
-    return Scenario(dtype, tuple(events), tuple(points), draw(specs(dtype)), known)
+    spec = draw(st.sampled_from(functions_over(dtype)).flatmap(specs))
+    return Scenario(dtype, tuple(events), tuple(points), spec, known)

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.arrow import arrow_type
-from featurestore.dtypes import DType, Float64, Int64, List
+from featurestore.dtypes import DType, Float64, List
 from featurestore.windows import kernel
-from featurestore.windows.functions import FUNCTIONS, faults, result_type
+from featurestore.windows.functions import FUNCTIONS, result_type
 from featurestore.windows.spec import WindowOverflowError, WindowSpec
-from tests.windows.scenarios import VALUES, Scenario, bits, scenarios, specs
+from tests.windows.scenarios import VALUES, Scenario, bits, functions_over, scenarios, specs
 
 types = pytest.mark.parametrize("dtype", list(VALUES), ids=str)
 
@@ -28,10 +28,10 @@ def expected_type(scenario: Scenario) -> DType:
     )
 
 
-def answer(scenario: Scenario) -> Any:
+def answer(scenario: Scenario, threads: int = 1) -> Any:
     """The bits of the kernel's values, or that a sum overflows."""
     try:
-        return bits(scenario.kernel().values[0].to_pylist())
+        return bits(scenario.kernel(threads).values[0].to_pylist())
     except WindowOverflowError:
         return "overflow"
 
@@ -48,9 +48,15 @@ def expected(scenario: Scenario) -> Any:
 
 @types
 @given(data=st.data())
-def test_every_function_equals_the_reference_to_the_bit(dtype: DType, data: st.DataObject) -> None:
+def test_all_functions_computed_together_equal_the_reference_to_the_bit(dtype: DType, data: st.DataObject) -> None:
     scenario = data.draw(scenarios(dtype))
-    assert answer(scenario) == expected(scenario)
+    asked = [replace(scenario, spec=data.draw(specs(name))) for name in functions_over(dtype)]
+    answers = [(each, expected(each)) for each in asked]
+    assert all(answer(each) == "overflow" for each, values in answers if values == "overflow")
+    answers = [(each, values) for each, values in answers if values != "overflow"]
+    found = kernel.compute([each.spec for each, _ in answers], scenario.window_events(), scenario.window_points())
+    for (each, values), array in zip(answers, found.values, strict=True):
+        assert bits(array.to_pylist()) == values, each.spec
 
 
 @given(data=st.data())
@@ -83,32 +89,19 @@ def test_values_do_not_depend_on_events_before_the_window(dtype: DType, data: st
 
 
 @given(data=st.data())
-def test_points_taken_in_blocks_get_the_same_values(data: st.DataObject) -> None:
-    scenario = data.draw(scenarios(Int64))
+def test_points_taken_in_blocks_and_by_threads_get_the_same_values(data: st.DataObject) -> None:
+    scenario = data.draw(scenarios(data.draw(st.sampled_from(list(VALUES)))))
     counted = replace(scenario, spec=WindowSpec("count"))
     values, seen = answer(scenario), counted.kernel().seen.tolist()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "_EDGE_BYTES", 100)
         assert (answer(scenario), counted.kernel().seen.tolist()) == (values, seen)
-
-
-@given(data=st.data())
-def test_specs_computed_together_equal_specs_computed_alone(data: st.DataObject) -> None:
-    scenario = data.draw(scenarios(Float64))
-    some = [replace(spec, series=None) for spec in data.draw(st.lists(specs(Float64), min_size=1, max_size=12))]
-    together = kernel.compute(some, scenario.window_events(), scenario.window_points())
-    for spec, values in zip(some, together.values, strict=True):
-        assert bits(values.to_pylist()) == answer(replace(scenario, spec=spec))
+        assert (answer(scenario, threads=2), counted.kernel(threads=2).seen.tolist()) == (values, seen)
 
 
 @pytest.mark.parametrize(
     ("name", "dtype"),
-    [
-        pytest.param(name, dtype, id=f"{name}-{dtype}")
-        for name, function in FUNCTIONS.items()
-        for dtype in VALUES
-        if not faults(name, dtype, dict.fromkeys(function.requires, 1))
-    ],
+    [pytest.param(name, dtype, id=f"{name}-{dtype}") for dtype in VALUES for name in functions_over(dtype)],
 )
 def test_values_have_the_declared_type_even_without_events_or_points(name: str, dtype: DType) -> None:
     function = FUNCTIONS[name]
