@@ -65,10 +65,10 @@ def _sorted_instants(random: np.random.Generator, shares: NDArray[np.float64], r
     return order // SPAN_US, order % SPAN_US
 
 
-def run_kernel(data: Input) -> WindowValues:
+def run_kernel(data: Input, threads: int = 1) -> WindowValues:
     """All 24 features by the kernel."""
     specs = [WindowSpec(name, 0, window_us=window) for window in WINDOWS_US for name in FUNCTIONS]
-    return compute(specs, data.events, data.points)
+    return compute(specs, data.events, data.points, threads=threads)
 
 
 def run_sweep(data: Input) -> NDArray[np.float64]:
@@ -194,12 +194,20 @@ def main() -> None:
     check(run_kernel(small), run_sweep(small))
     data = make_input(options.events, options.entities, options.points)
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    medians = median_seconds({"kernel": lambda: run_kernel(data), "sweep": lambda: run_sweep(data)}, options.rounds)
+    medians = median_seconds(
+        {
+            "kernel": lambda: run_kernel(data),
+            "kernel, two threads": lambda: run_kernel(data, 2),
+            "integer sweep": lambda: run_sweep(data),
+        },
+        options.rounds,
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     check(run_kernel(data), run_sweep(data))
     print(f"{options.events} events, {options.entities} entities, {options.points} points, 24 features")
-    print(f"kernel {medians['kernel']:.2f} s, integer sweep {medians['sweep']:.2f} s")
-    print(f"ratio {medians['kernel'] / medians['sweep']:.2f}; peak {peak:.2f} GB, input made with {held:.2f} GB")
+    for name, seconds in medians.items():
+        print(f"{name}: {seconds:.2f} s, {seconds / medians['integer sweep']:.2f} of the integer sweep")
+    print(f"peak {peak:.2f} GB, {held:.2f} GB when the input was made")
 
 
 if __name__ == "__main__":

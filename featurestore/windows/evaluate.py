@@ -137,6 +137,7 @@ def _interpolated(values: pa.Array, pairs: NDArray[np.int64], parts: int) -> pa.
         unusual = ~null & ~(np.isfinite(lower) & (np.isfinite(upper) | ~between))
         with np.errstate(invalid="ignore", over="ignore"):
             out = np.where(unusual, np.where(between, lower + upper, lower), out)
+        out[np.isnan(out)] = np.nan  # inf - inf has its sign bit set
     return columns.nullable(out, null)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -207,6 +208,14 @@ def test_values_of_functions(ask: Ask, function: str, values: tuple[Any, ...], e
 def test_negative_zero_is_zero(ask: Ask) -> None:
     for function in ("sum", "min", "max", "last", "mode", "mean"):
         assert math.copysign(1.0, ask(Question(function, series_of(-0.0, -0.0), 5))) == 1.0
+
+
+@pytest.mark.parametrize("function", ["sum", "mean", "var_pop", "skew", "median", "max", "last", "mode"])
+def test_every_nan_has_the_same_bits(function: str) -> None:
+    odd_nan = struct.unpack(">d", bytes.fromhex("fff8000000000123"))[0]
+    for values in ((odd_nan,) * 3, (INF, -INF, INF, -INF)):
+        found = by_kernel(Question(function, series_of(*values), 9))
+        assert math.isinf(found) or struct.pack(">d", found).hex() == "7ff8000000000000"
 
 
 @both
