@@ -57,6 +57,9 @@ def current_windows(cursor: duckdb.DuckDBPyConnection, plan: CurrentWindowsPlan)
     steps = plan.steps
     first, last = steps.step_at(plan.at_us), _last_step(steps)
     rows = _event_rows(cursor, steps)
+    since = _memory_since(plan)
+    if since is not None and first == last and steps.reach_us is not None and not _re_sent_or_hidden(steps):
+        rows = rows.events_from(since)  # whoever changed has an event from there on, and no window reaches further
     with translated(rows.blame):
         _number_all_keys(cursor, rows, _changed(rows, plan, last))
         _make_events(cursor, steps, rows)
@@ -159,15 +162,27 @@ def _last_step(steps: WindowSteps) -> int:
 
 
 def _changed(rows: ViewRows, plan: CurrentWindowsPlan, last: int) -> str:
-    if plan.changed_since_us is None:
+    since, steps = _memory_since(plan), plan.steps
+    if since is None:
         return "true"
-    steps = plan.steps
-    before = plan.changed_since_us
-    before = before if steps.every_us is None else floor_to_grid(before, steps.every_us)
-    changed = f"{rows.since(before - steps.memory_us)} AND {rows.before(last)}"
+    changed = f"{rows.since(since)} AND {rows.before(last)}"
     if steps.visibility == "created" and rows.created:
-        changed = f"({changed}) OR {rows.created} > {before + steps.delay_us}"
+        changed = f"({changed}) OR {rows.created} > {since + steps.memory_us + steps.delay_us}"
     return f"({changed})"
+
+
+def _memory_since(plan: CurrentWindowsPlan) -> int | None:
+    """From when on an event can tell the values now from those at the last step that was published; None: any can."""
+    if plan.changed_since_us is None:
+        return None
+    every = plan.steps.every_us
+    before = plan.changed_since_us if every is None else floor_to_grid(plan.changed_since_us, every)
+    return before - plan.steps.memory_us
+
+
+def _re_sent_or_hidden(steps: WindowSteps) -> bool:
+    """Whether an event may count because of another one, or of an instant, that its own time does not tell."""
+    return steps.event_id is not None or steps.visibility == "created"
 
 
 def _make_events(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps, rows: ViewRows) -> None:
