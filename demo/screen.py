@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.rule import Rule
 
-from featurestore.cli.output import console
+from featurestore.cli.output import console, error_console, print_text
 
 STEPS = 7
 
@@ -26,9 +26,18 @@ def step(number: int, title: str) -> Iterator[None]:
 
 def say(text: str) -> None:
     """A paragraph; `[bold]` and the like are markup."""
-    console().print(text)
+    print_text(text, markup=True)
 
 
-def show_code(lines: str) -> None:
-    """Commands, to be copied as they are."""
-    console().print(lines, style="green", markup=False)
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A spinner beside `what` while the block runs, on a terminal only."""
+    with error_console().status(what):
+        yield
+
+
+def show_command(why: str, command: str) -> None:
+    """A command, to be copied as it is, below what it is good for."""
+    out = console()
+    out.print(f"# {why}", style="dim", markup=False)
+    out.print(command, style="green", markup=False)
