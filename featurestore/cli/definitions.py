@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from featurestore.cli.output import JsonFlag, console, print_json
+from featurestore.cli.output import JsonFlag, console, print_json, print_text
 from featurestore.cli.project import open_store
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def print_plan(planned: CatalogDiff) -> None:
     out.print(f"{', '.join(counts)} (on revision {planned.base}).")
     backfills = [change.name for change in planned.changes if change.backfill]
     if backfills:
-        out.print(f"To materialize: {', '.join(backfills)}.")
+        print_text(f"To materialize: {', '.join(backfills)}.")
 
 
 def _labels() -> tuple[tuple[str, str], ...]:

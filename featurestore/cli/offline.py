@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from featurestore.cli.output import JsonFlag, console, error_console, print_error, print_frame, print_json, print_table
+from featurestore.cli.output import (
+    JsonFlag,
+    console,
+    error_console,
+    print_error,
+    print_frame,
+    print_json,
+    print_table,
+    print_text,
+)
 from featurestore.cli.project import open_store
 from featurestore.timeline import format_instant, parse_duration, parse_instant, short_instant
 
@@ -46,12 +55,13 @@ def materialize(
 
 @contextmanager
 def materialize_progress() -> Iterator[Progress]:
-    """A progress bar on stderr, one line per view, shown on a terminal only."""
+    """A progress bar on stderr, one line per view, shown on a terminal only and gone in the end."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.fields[view]:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     to = error_console()
-    with Progress(*columns, TextColumn("{task.fields[stage]}"), console=to, disable=not to.is_terminal) as bars:
+    stage = TextColumn("{task.fields[stage]}")
+    with Progress(*columns, stage, console=to, transient=True, disable=not to.is_terminal) as bars:
         tasks = {}
 
         def show(step: Step) -> None:
@@ -73,7 +83,7 @@ def print_report(report: MaterializationReport) -> None:
     )
     for view in report.views:
         for remark in view.remarks if view.error is None else view.remarks[:-1]:
-            console().print(f"{view.view}: {remark}", markup=False)
+            print_text(f"{view.view}: {remark}")
         if view.error is not None:
             print_error(view.error)
 

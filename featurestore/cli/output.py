@@ -32,6 +32,12 @@ def error_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def print_text(text: str, markup: bool = False) -> None:
+    """A paragraph on stdout: broken between words on a terminal, else one line."""
+    to = console()
+    to.print(text, markup=markup, soft_wrap=not to.is_terminal)
+
+
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
