@@ -85,6 +85,7 @@ class TestRequestTime:
         with pytest.raises(InputError) as refused:
             Lookup(plan, published(STATS, {}), self.evaluate).answer([{"user": 1}], [{"hour": value}])
         assert message in str(refused.value)
+        assert "\n" not in str(refused.value)
 
     def test_a_missing_request_column_is_named(self, lookup: Lookup) -> None:
         with pytest.raises(
