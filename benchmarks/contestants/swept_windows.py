@@ -26,7 +26,8 @@ def read(connection: duckdb.DuckDBPyConnection, inputs: Path) -> Input:
     """Events and points, sorted by entity and time."""
     cents = "CAST(round(amount * 100) AS BIGINT)"
     events = connection.sql(
-        f"SELECT key, epoch_us(happened) AS instant, {cents} AS cents FROM '{inputs}/events.parquet' ORDER BY key, instant"
+        f"SELECT key, epoch_us(happened) AS instant, {cents} AS cents FROM '{inputs}/events.parquet' "
+        "ORDER BY key, instant"
     ).to_arrow_table()
     points = connection.sql(
         f"SELECT key, epoch_us(event_timestamp) AS instant FROM '{inputs}/spine.parquet' ORDER BY key, instant"
