@@ -77,6 +77,9 @@ def _load(name: str, root: Path, file: Path) -> tuple[ModuleType | None, Fault |
         return None, Fault(f"invalid syntax: {error.msg}.", error.filename or str(file), error.lineno)
     except UnicodeDecodeError as error:
         return None, Fault(f"the file is not UTF-8 text: {error}.", str(file), 1)
+    except NameError as error:
+        message = f"'{error.name}' is not declared; declare it above, import it, or take it out where it is named."
+        return None, Fault(message, str(file), _line_in(file, root, error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- a definition file is the user's program, whatever it raises
         return None, Fault(f"{type(error).__name__}: {error}", str(file), _line_in(file, root, error))
     return module, None

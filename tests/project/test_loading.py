@@ -76,7 +76,7 @@ def test_faults_of_all_files_are_reported_at_once_with_file_and_line(tmp_path: P
         "feature_defs/d.py:3",
     ]
     assert "invalid syntax" in found[2]
-    assert "name 'missing_name' is not defined" in found[3]
+    assert "'missing_name' is not declared" in found[3]
     assert "cannot import name 'nothing'" in found[4]
 
 
@@ -183,6 +183,13 @@ def test_a_file_that_ends_the_process_or_cannot_be_read_is_a_fault(
         bad.write_bytes(content)
     [fault] = faults(tmp_path)
     assert fault.startswith(f"feature_defs/{message}")
+
+
+def test_a_service_that_names_a_removed_view_is_told_its_name_and_place(tmp_path: Path) -> None:
+    service = 'buyer = FeatureService("buyer", features=[last])\n'
+    assert list(declared(write(tmp_path, a=HEAD + CUSTOMER + VIEW + service)).services) == ["buyer"]
+    [fault] = faults(write(tmp_path, a=HEAD + CUSTOMER + service))
+    assert fault.startswith("feature_defs/a.py:5: 'last' is not declared; declare it above, import it, or take it out")
 
 
 @pytest.mark.parametrize("folder", ["/tmp", "../elsewhere", ".", "feature-defs", ""])
