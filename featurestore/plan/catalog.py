@@ -250,6 +250,13 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             **{("service", n): r for n, r in self.services.items()},
         }
 
+    def lost(self) -> tuple[str, ...]:
+        """The views that a service or an on-demand view names and the catalog does not hold; none in a sound one."""
+        members = [member for service in self.services.values() for member in service.members]
+        parts = [*members, *(part for view in self.on_demand.values() for part in view.inputs)]
+        named = {part.view for part in parts if not isinstance(part, Requested)}
+        return tuple(sorted(named - {*self.views, *self.on_demand}))
+
     @staticmethod
     def of(objects: dict[tuple[str, str], Object], versions: dict[str, int]) -> Catalog:
         """The catalog that holds the given records."""

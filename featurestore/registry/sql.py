@@ -200,7 +200,10 @@ class SqlRegistry:
         }
         newest = select(tables.revisions.c.versions).order_by(tables.revisions.c.number.desc()).limit(1)
         versions = connection.execute(newest).scalar()
-        return Catalog.of(records, json.loads(versions) if versions else {})
+        catalog = Catalog.of(records, json.loads(versions) if versions else {})
+        if lost := catalog.lost():
+            raise self._damaged(f"it holds services that name a view '{lost[0]}', and no such view")
+        return catalog
 
 
 def _file_token(file: str) -> object:

@@ -134,6 +134,17 @@ def test_a_registry_that_lost_a_table_is_damaged(registry: Registry, tmp_path: P
         registry.catalog()
 
 
+def test_a_registry_whose_services_name_a_view_that_is_gone_is_damaged(registry: Registry, tmp_path: Path) -> None:
+    import sqlite3
+
+    apply(registry, ALL)
+    with sqlite3.connect(tmp_path / "data" / "registry.db") as connection:
+        connection.execute("DELETE FROM live WHERE kind = 'view'")
+    connection.close()
+    with pytest.raises(RegistryError, match="is damaged: it holds services that name a view 'origin_weather'"):
+        registry.catalog()
+
+
 def test_a_database_that_is_not_built_yet_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="PostgreSQL is not built yet"):
         open_registry("postgresql://localhost/x", tmp_path, lambda: 0)
