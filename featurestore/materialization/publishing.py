@@ -39,8 +39,9 @@ class Publisher:
         """Bring the view's namespace to a table version and return the number of records written.
 
         Does nothing when it stands there already. Writes only the keys that `run` changed when the namespace stood at
-        the version the run began on and the run only went forward; otherwise replaces the whole in one switch, which
-        also heals what a crash left behind.
+        the version the run began on, the run only went forward, and no event can have been sent again, which may take
+        the last one from a key of long ago; otherwise replaces the whole in one switch, which also heals what a crash
+        left behind.
         """
         space = namespace(self.project, view)
         target = Publication(
@@ -51,7 +52,8 @@ class Publisher:
         before = self.published(view)
         if before == target:
             return 0
-        since = run.start_us if run and before and _continues(before, run) else None
+        adds = view.source.event_id is None
+        since = run.start_us if run and before and adds and _continues(before, run) else None
         rows = stored_rows(view, snapshot.files)
         columns = [Column(column.name, parse(column.dtype)) for column in published_columns(view)]
         with self._current(view, rows, target.published_us, since) as reader:

@@ -175,6 +175,21 @@ def test_re_sent_events_count_once(tmp_path: Path) -> None:
         assert found["amount_sum_1d"].to_list() == [4.0]
 
 
+def test_an_event_sent_again_with_another_key_leaves_its_first_key_online_too(tmp_path: Path) -> None:
+    definitions = DAILY.replace('event_timestamp="at"', 'event_timestamp="at", created_timestamp="made", event_id="id"')
+    events = amounts(("2024-01-01T12:00", 1.0), ("2024-01-11T12:00", 2.0)).with_columns(
+        customer=pl.Series(["a", "b"]), id=1, made=pl.Series([instant("2024-01-02"), instant("2024-01-12")])
+    )
+    store = make_project(tmp_path, definitions, events=events)
+    store.apply()
+    for end, expected in (("2024-01-10", [1.0, None]), ("2024-01-20", [None, 2.0])):
+        store.materialize(end=instant(end))
+        online = store.get_online_features("service", [{"customer": "a"}, {"customer": "b"}], at=instant(end))
+        assert online.to_dict()["amount_sum_30d"] == expected
+        found = [Status.NOT_FOUND if value is None else Status.PRESENT for value in expected]
+        assert online.statuses["amount_sum_30d"] == found
+
+
 def test_a_key_that_no_run_touched_answers_with_the_time_of_the_last_step(store: FeatureStore) -> None:
     store.materialize(end=instant("2024-02-20"))
     for end in ("2024-02-21", "2024-02-22"):
