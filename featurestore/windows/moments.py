@@ -182,7 +182,7 @@ def skews(totals: Totals, window: Window, counts: Digits, widths: tuple[int, int
         scale(rows[4], bottom, count - 2)
         mantissa, power = ratio(rows[2], rows[4], room)
         root = square_root(mantissa, power)
-        out[j] = -root if negative else root
+        out[j] = -root if negative and root > 0 else root
 
 
 @helper

@@ -208,6 +208,9 @@ def test_values_of_functions(ask: Ask, function: str, values: tuple[Any, ...], e
 def test_negative_zero_is_zero(ask: Ask) -> None:
     for function in ("sum", "min", "max", "last", "mode", "mean"):
         assert math.copysign(1.0, ask(Question(function, series_of(-0.0, -0.0), 5))) == 1.0
+    assert math.copysign(1.0, ask(Question("mean", series_of(0.0, -5e-324), 5))) == 1.0
+    nearly_even = (-1e308, -1e308, 5e-324, 1e308, 1e308)
+    assert math.copysign(1.0, ask(Question("skew", series_of(*nearly_even), 9))) == 1.0
 
 
 @pytest.mark.parametrize("function", ["sum", "mean", "var_pop", "skew", "median", "max", "last", "mode"])

@@ -82,7 +82,7 @@ def _order(x: Any) -> tuple[bool, Any]:
 
 def _nearest(exact: Fraction) -> float:
     try:
-        return float(exact)
+        return float(exact) + 0.0  # a negative one that rounds to zero is 0.0
     except OverflowError:
         return math.inf if exact > 0 else -math.inf
 
