@@ -61,7 +61,7 @@ class FeatureStore:
 
     def plan(self) -> CatalogDiff:
         """What `apply` would change, and whom it touches; raises DefinitionError with every fault of every file."""
-        from featurestore.project.cataloging import declared_catalog
+        from featurestore.project.cataloging import declared_catalog, declared_places
         from featurestore.project.inspection import inspect_catalog
         from featurestore.project.loading import load_declarations
 
@@ -69,7 +69,7 @@ class FeatureStore:
         declared = declared_catalog(declarations, self.root, self.engine)
         revision, applied = self.registry.catalog()
         planned = diff(revision, applied, declared)
-        inspect_catalog(planned.target, self.engine, str(self.root))
+        inspect_catalog(planned.target, self.engine, str(self.root), declared_places(declarations, self.root))
         return planned
 
     def apply(self, plan: CatalogDiff | None = None) -> CatalogDiff:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from featurestore.definitions.faults import Faults, Location
+from featurestore.definitions.functions import FUNCTIONS, ROWS, Parameter
+from featurestore.definitions.functions import faults as use_faults
 from featurestore.dtypes import DType
+from featurestore.errors import UnknownNameError
 from featurestore.timeline import duration_us, format_duration
 
 
@@ -57,7 +60,7 @@ class Aggregation:
     window: timedelta | None
     where: str | None = None
     offset: timedelta | None = None
-    params: Mapping[str, object] | None = None
+    params: Mapping[str, Parameter] | None = None
     name: str | None = None
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -76,11 +79,22 @@ class Aggregation:
         faults.add_if(self.where is not None and not str(self.where).strip(), "where is empty; leave it out.")
         faults.texts(self.description, "", self.tags)
         object.__setattr__(self, "params", dict(self.params or {}))
+        self._check_function(faults)
         if self.name is not None:
             faults.column(self.name, "name")
         elif isinstance(self.window, timedelta | None) and isinstance(self.offset, timedelta | None):
             object.__setattr__(self, "name", self._default_name(faults))
         faults.done()
+
+    def _check_function(self, faults: Faults) -> None:
+        """Refuse an unknown function and wrong parameters; types are known when the source is asked."""
+        function = FUNCTIONS.get(self.function)
+        if function is None:
+            faults.add(str(UnknownNameError("aggregate function", str(self.function), FUNCTIONS)))
+            return
+        fitting = None if self.column == ROWS else DType(min(function.takes))
+        for fault in use_faults(self.function, fitting, self.params or {}, lifetime=self.window is None):
+            faults.add(fault)
 
     def _default_name(self, faults: Faults) -> str | None:
         column = "rows" if self.column == "*" else self.column

@@ -102,14 +102,12 @@ class Materializer:
             plan_chunks(view.name, asked, committed, None)  # the bounds are checked; the rows have none
             watermark = max(asked.end_us, committed.watermark_us) if committed else asked.end_us
             return (Chunk(None, asked.end_us, Committed(None, watermark)),)
-        first = None
-        if committed is None:
-            scan = scan_of(view.source, self.root)
-            bounds = self.engine.event_bounds(scan, str(view.source.event_timestamp))
-            if bounds is None:
-                raise _empty(view)
-            first = bounds[0]
-        return plan_chunks(view.name, asked, committed, first)
+        if committed is not None and not plan_chunks(view.name, asked, committed, None):
+            return ()
+        bounds = self.engine.event_bounds(scan_of(view.source, self.root), str(view.source.event_timestamp))
+        if bounds is None:
+            raise _empty(view)
+        return plan_chunks(view.name, asked, committed, bounds[0])
 
     def _refuse_rows_without_time(self, view: ViewRecord) -> None:
         """Rows without event time belong to no interval, so no chunk would ever show them to the gate."""

@@ -66,6 +66,12 @@ def declared_catalog(declarations: Iterable[Declaration], root: Path, engine: Of
     return Catalog.of({key: record for key, (_, record) in named.items()}, {})
 
 
+def declared_places(declarations: Iterable[Declaration], root: Path) -> dict[tuple[str, str], Fault]:
+    """For each declared object by (kind, name) a fault that only says where it stands."""
+    everything = _with_references(declarations)
+    return {(_kind(declaration), declaration.name): _fault(declaration, "", root) for declaration in everything}
+
+
 def _with_references(declarations: Iterable[Declaration]) -> tuple[Declaration, ...]:
     """The declarations and everything they refer to, each once, referred ones first."""
     found: dict[int, Declaration] = {}

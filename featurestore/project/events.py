@@ -6,12 +6,12 @@ import hashlib
 
 import msgspec
 
+from featurestore.definitions.functions import faults, result_type
 from featurestore.dtypes import DType
 from featurestore.engines.base import OfflineEngine
 from featurestore.errors import DefinitionError, Fault
 from featurestore.plan.catalog import AggregationRecord, FeatureRecord, ViewRecord
 from featurestore.plan.views import EVENT_ID, scan_of
-from featurestore.windows.functions import faults, result_type
 
 _ROWS = "*"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from featurestore.engines.base import OfflineEngine
 from featurestore.errors import DefinitionError, Fault, FeatureStoreError, closest_first
@@ -15,18 +16,25 @@ from featurestore.plan.views import scan_of
 _INSTANTS = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")  # how the types of instants begin; others lack a time zone
 
 
-def inspect_catalog(catalog: Catalog, engine: OfflineEngine, root: str) -> None:
+Places = Mapping[tuple[str, str], Fault]  # by (kind, name): a fault that only says where it was declared
+
+
+def inspect_catalog(catalog: Catalog, engine: OfflineEngine, root: str, places: Places) -> None:
     """Check every view against its source and every on-demand view on generated rows; raises all faults at once.
 
     Faults: a source that cannot be read, a missing column, a time column of another type or without time zone, a SQL
     expression that does not fit the source, an on-demand feature that depends on other rows.
     """
-    faults = [fault for view in catalog.views.values() for fault in _view_faults(view, engine, root)]
+    faults = [
+        replace(places["view", view.name], message=fault.message)
+        for view in catalog.views.values()
+        for fault in _view_faults(view, engine, root)
+    ]
     for record in catalog.on_demand.values():
         try:
             check_row_wise(on_demand_step(record, catalog))
         except FeatureStoreError as error:
-            faults.append(Fault(str(error)))
+            faults.append(replace(places["on_demand", record.name], message=str(error)))
     if faults:
         raise DefinitionError(dict.fromkeys(faults))
 

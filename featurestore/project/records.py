@@ -183,7 +183,7 @@ def _aggregation_record(aggregation: Aggregation) -> AggregationRecord:
         window_us=None if aggregation.window is None else duration_us(aggregation.window),
         offset_us=0 if aggregation.offset is None else duration_us(aggregation.offset),
         where=aggregation.where,
-        params={k: v for k, v in (aggregation.params or {}).items() if isinstance(v, int | float | str)},
+        params=dict(aggregation.params or {}),
         metadata=Metadata(description=aggregation.description, tags=dict(aggregation.tags)),
     )
 

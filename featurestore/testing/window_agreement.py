@@ -18,6 +18,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from featurestore.definitions.functions import result_type
 from featurestore.dtypes import List
 from featurestore.engines.base import STATUS_SUFFIX, FrameSpine, OfflineEngine
 from featurestore.engines.reference import ReferenceEngine
@@ -35,7 +36,6 @@ from featurestore.testing.engines.tables import ViewTable, assert_same, python_l
 from featurestore.testing.engines.window_steps import PublishedSteps
 from featurestore.testing.window_strategies import WindowCase, history_of, window_cases, window_spines
 from featurestore.timeline import Status
-from featurestore.windows.functions import result_type
 
 REFERENCE = ReferenceEngine()
 _SPACE = "law"

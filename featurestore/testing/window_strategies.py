@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from featurestore.definitions.functions import FUNCTIONS, AggregateFunction, faults, result_type
 from featurestore.dtypes import (
     Bool,
     Bytes,
@@ -33,7 +34,6 @@ from featurestore.plan.nodes import Column, Rows
 from featurestore.plan.windows import WindowAggregate, WindowJoin, WindowSteps
 from featurestore.testing.engines.tables import ViewTable, array, instants, python_list, with_column
 from featurestore.testing.strategies import ViewCase, key_types, values
-from featurestore.windows.functions import FUNCTIONS, AggregateFunction, faults, result_type
 
 _ORIGINS = st.sampled_from([0, 0, 0, -(10**15), 10**15])
 _VALUE_TYPES = st.sampled_from([

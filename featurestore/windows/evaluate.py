@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from featurestore.definitions.functions import percentile_level
 from featurestore.windows import columns
 from featurestore.windows._jit import read_only
 from featurestore.windows.extremes import smallest_positions
-from featurestore.windows.functions import percentile_level
 from featurestore.windows.interpolation import interpolate
 from featurestore.windows.lanes import Lane, in_order
 from featurestore.windows.ranks import DISTINCT, MODE, ORDER, latest_distinct, rank_segments, slide

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from featurestore.definitions.functions import get, parameter_fault
 from featurestore.errors import InputError
-from featurestore.windows.functions import get, parameter_fault
 
 if TYPE_CHECKING:
     import numpy as np

@@ -28,11 +28,16 @@ def day(flights: pl.DataFrame) -> Day:
 def test_every_command_to_try_next_runs(store: FeatureStore, day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(store.root)
     store.materialize(NOON)
-    commands = [shlex.split(arguments) for _, arguments in next_commands(day)]
+    commands = [shlex.split(arguments.replace("\\\n", "")) for _, arguments in next_commands(day)]
     assert [command[0] for command in commands] == ["describe", "historical", "online", "sql", "quarantine", "status"]
     for command in commands:
         result = CliRunner().invoke(app, command)
         assert (result.exit_code, result.exception) == (0, None), command
+
+
+def test_no_line_of_a_command_is_wider_than_a_terminal(day: Day) -> None:
+    shown = [f".venv/bin/featurestore {arguments}" for _, arguments in next_commands(day)]
+    assert max(len(line) for command in shown for line in command.splitlines()) < 80
 
 
 def test_the_day_shows_the_riskiest_first(day: Day, capsys: pytest.CaptureFixture[str]) -> None:

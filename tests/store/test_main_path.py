@@ -207,7 +207,10 @@ def test_sql_is_read_only(store: FeatureStore) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('"items", Int64', '"itms", Int64'), "'itms' is no column of source 'purchases'. It has items"),
+        (
+            ('"items", Int64', '"itms", Int64'),
+            r"feature_defs/shop.py:11: FeatureView 'last': .*'itms' is no column of source 'purchases'. It has items",
+        ),
         (('event_timestamp="at"', 'event_timestamp="items"'), "must hold timestamps with a time zone"),
         (
             ('event_timestamp="at"', 'event_timestamp="local"'),
@@ -234,6 +237,15 @@ def test_an_empty_source_is_no_success(store: FeatureStore, tmp_path: Path) -> N
     with pytest.raises(MaterializationError, match="source 'purchases' has no rows"):
         store.materialize(end=day(12))
     assert store.status()[0].watermark_us is None
+
+
+def test_a_source_that_was_emptied_moves_no_watermark(store: FeatureStore, tmp_path: Path) -> None:
+    store.materialize(end=day(6))
+    purchases().clear().write_parquet(tmp_path / "data" / "purchases.parquet")
+    before = store.status()
+    with pytest.raises(MaterializationError, match="source 'purchases' has no rows"):
+        store.materialize(end=day(12))
+    assert store.status() == before
 
 
 def test_a_corrupt_file_stops_the_run_and_leaves_what_was_committed(store: FeatureStore, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from featurestore.arrow import arrow_type
+from featurestore.definitions.functions import FUNCTIONS, faults
 from featurestore.dtypes import (
     Bool,
     Bytes,
@@ -29,7 +30,6 @@ from featurestore.dtypes import (
     UInt64,
 )
 from featurestore.engines.reference.windows import aggregate
-from featurestore.windows.functions import FUNCTIONS, faults
 from featurestore.windows.kernel import compute
 from featurestore.windows.spec import WindowEvents, WindowPoints, WindowSpec, WindowValues
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from featurestore.definitions.functions import FUNCTIONS, Parameter, faults, get, result_type
 from featurestore.dtypes import DType, parse
 from featurestore.errors import UnknownNameError
-from featurestore.windows.functions import FUNCTIONS, Parameter, faults, get, result_type
 
 
 def test_the_table_names_every_function_of_the_contract() -> None:
@@ -103,7 +103,7 @@ def test_a_misspelt_function_is_answered_with_close_names() -> None:
 
 def test_the_table_loads_without_numba_pyarrow_and_numpy() -> None:
     program = (
-        "import sys, featurestore.windows.functions, featurestore.windows.spec;"
+        "import sys, featurestore.definitions.functions, featurestore.windows.spec;"
         "print([name for name in ('numba', 'pyarrow', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.arrow import arrow_type
+from featurestore.definitions.functions import FUNCTIONS, result_type
 from featurestore.dtypes import DType, Float64, List
 from featurestore.windows import kernel
-from featurestore.windows.functions import FUNCTIONS, result_type
 from featurestore.windows.spec import WindowOverflowError, WindowSpec
 from tests.windows.scenarios import VALUES, Scenario, bits, functions_over, scenarios, specs
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from featurestore.arrow import arrow_type
+from featurestore.definitions.functions import FUNCTIONS
 from featurestore.dtypes import (
     Bool,
     Date,
@@ -35,7 +36,6 @@ from featurestore.testing.engines.tables import (
     view_table,
 )
 from featurestore.testing.engines.windows import aggregate, at, windows_of
-from featurestore.windows.functions import FUNCTIONS
 
 NAN, INF = float("nan"), float("inf")
 _MOST = 2**63 - 1

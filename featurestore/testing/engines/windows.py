@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from featurestore.definitions.functions import result_type
 from featurestore.dtypes import Bool, DType, Int64, python_micros
 from featurestore.engines.base import OfflineEngine
 from featurestore.plan.nodes import Rows
@@ -24,7 +25,6 @@ from featurestore.testing.engines.suite import (
     spine_of,
 )
 from featurestore.testing.engines.tables import Layout, global_table, view_table, with_column
-from featurestore.windows.functions import result_type
 
 DAY_US = 86_400_000_000
 EMPTY = (None, PRESENT)
