@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from demo.calendar import SCORED, TRAINED
+from demo.calendar import SCORED
 from demo.days import KEYS, Day
 from demo.learning import Comparison, Score
 from demo.screen import say, show_command
@@ -105,18 +105,23 @@ def next_commands(day: Day) -> tuple[tuple[str, str], ...]:
     flight = _riskiest(day)[0]
     entity = ",".join(f"{key}={flight[key]}" for key in KEYS)
     at = f"{flight['sched_dep']:%Y-%m-%dT%H:%M:%SZ}"
-    spine = f"SELECT * FROM flights WHERE carrier = 'HA' AND sched_dep BETWEEN '{TRAINED:%F}' AND '{SCORED:%F}'"
-    historical = f'historical {SERVICE} --timestamp sched_dep --spine "{spine}" --limit 1'
-    online = f"online {SERVICE} --entity {entity} --request sched_dep={at} --at {at}"
-    query = "SELECT carrier, count(*) AS flights, avg(arr_delay) AS delay FROM landings GROUP BY carrier ORDER BY delay"
+    spine = f"SELECT * FROM flights WHERE sched_dep = '{SCORED:%F} 12:00'"
+    query = "SELECT carrier, avg(arr_delay) AS delay FROM landings GROUP BY ALL"
+    historical = (f"historical {SERVICE} --timestamp sched_dep", f'--spine "{spine}" --limit 1')
+    online = (f"online {SERVICE} --at {at}", f"--entity {entity}", f"--request sched_dep={at}")
     return (
         ("what a service, or a view, is made of", f"describe {SERVICE}"),
-        ("features as they were known, for rows with keys and instants", historical),
-        ("features as they are known, for the flight of that day rated riskiest", online),
-        ("any question about views, sources and datasets", f'sql "{query}"'),
+        ("features as they were known, for rows with keys and instants", _continued(*historical)),
+        ("features as they are known, for the flight of that day rated riskiest", _continued(*online)),
+        ("any question about views, sources and datasets", _continued("sql", f'"{query}"')),
         ("what the contracts refused, and why", "quarantine list"),
         ("how far each view is", "status"),
     )
+
+
+def _continued(*lines: str) -> str:
+    """One command on several lines, so that a terminal breaks none."""
+    return " \\\n    ".join(lines)
 
 
 def _command(root: Path) -> str:
