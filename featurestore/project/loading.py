@@ -60,10 +60,13 @@ def importable(root: Path, folder: str) -> Iterator[None]:
         package.__path__ = [str(root.joinpath(*parts[:depth]))]
         sys.modules[package.__name__] = package
     sys.path.insert(0, str(root))
+    # bytecode knows its source by size and second: a file that was edited just now could be taken for what it was
+    writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
         sys.path.remove(str(root))
+        sys.dont_write_bytecode = writes_none
 
 
 def _load(name: str, root: Path, file: Path) -> tuple[ModuleType | None, Fault | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,11 @@ def test_definitions_stand_in_a_folder_of_the_project(tmp_path: Path, folder: st
     (tmp_path / "featurestore.toml").write_text(f'project = "shop"\ndefinitions = "{folder}"\n')
     with pytest.raises(ConfigurationError, match=f"definitions: name a folder below the project .* found '{folder}'"):
         load_configuration(tmp_path, {})
+
+
+def test_an_edit_within_one_second_that_keeps_the_size_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    for name in ("last", "next"):
+        write(tmp_path, a=HEAD + CUSTOMER + VIEW.replace('"last"', f'"{name}"'))
+        os.utime(tmp_path / "feature_defs" / "a.py", (1, 1))
+        assert list(declared(tmp_path).views) == [name]
