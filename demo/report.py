@@ -106,7 +106,7 @@ def next_commands(day: Day) -> tuple[tuple[str, str], ...]:
     entity = ",".join(f"{key}={flight[key]}" for key in KEYS)
     at = f"{flight['sched_dep']:%Y-%m-%dT%H:%M:%SZ}"
     spine = f"SELECT * FROM flights WHERE sched_dep = '{SCORED:%F} 12:00'"
-    query = "SELECT carrier, avg(arr_delay) AS delay FROM landings GROUP BY ALL"
+    query = "SELECT carrier, avg(arr_delay) FROM landings GROUP BY carrier ORDER BY 2"
     historical = (f"historical {SERVICE} --timestamp sched_dep", f'--spine "{spine}"', "--limit 1")
     online = (f"online {SERVICE} --at {at}", f"--entity {entity}", f"--request sched_dep={at}")
     return (
