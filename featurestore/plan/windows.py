@@ -46,9 +46,9 @@ class WindowAggregate:
 class WindowSteps:
     """A windowed view's step function, from its events.
 
-    `event_id`: the event column whose equal values are re-sends, of which the greatest (created time, sequence)
-    counts; rows where it is null are events of their own. `watermark_us`: there are no rows at or after it; None:
-    nothing bounds rows and steps.
+    `event_id`: the event column whose equal values are re-sends, of which the greatest (created time, event time, key,
+    sequence) counts: sequences alone would tell how runs were split. Rows where it is null are events of their own.
+    `watermark_us`: there are no rows at or after it; None: nothing bounds rows and steps.
     """
 
     rows: Rows

@@ -198,7 +198,9 @@ def _make_events(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps, rows: Vi
     newest = ""
     if steps.event_id is not None:
         sent = quoted("c " + steps.event_id)
-        newest = f" QUALIFY {sent} IS NULL OR row_number() OVER (PARTITION BY {sent} ORDER BY c DESC, s DESC) = 1"
+        ranks = ["c", "e", *(f"k{place}" for place in range(len(rows.keys))), "s"]
+        order = listed(f"{rank} DESC NULLS LAST" for rank in ranks)
+        newest = f" QUALIFY {sent} IS NULL OR row_number() OVER (PARTITION BY {sent} ORDER BY {order}) = 1"
     names = [quoted("c " + name) for name in rows.columns]
     cursor.execute(
         f"CREATE TEMP TABLE __events AS SELECT {listed(['i.id', 'v.e', 'v.c', *(f'v.{name}' for name in names)])} "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurestore.arrow import arrow_type
-from featurestore.engines.reference.rows import Key, Row, rows_in
+from featurestore.engines.reference.rows import Key, Row, key_order, rows_in
 from featurestore.engines.reference.values import INSTANT, python_values
 from featurestore.engines.reference.windows import WindowRow
 from featurestore.engines.reference.windows import aggregate as window_value
@@ -85,7 +85,7 @@ def _events(steps: WindowSteps, table: pa.Table) -> list[_Event]:
             continue
         sent = None if steps.event_id is None else cells[steps.event_id][row.index]
         event = ("row", row.index) if sent is None else ("event", sent)
-        if event not in found or _created_order(row) > _created_order(found[event]):
+        if event not in found or _sent_order(row) > _sent_order(found[event]):
             found[event] = row
     return [
         _Event(row.key, row.at, row.created, {name: column[row.index] for name, column in cells.items()})
@@ -94,9 +94,9 @@ def _events(steps: WindowSteps, table: pa.Table) -> list[_Event]:
     ]
 
 
-def _created_order(row: Row) -> tuple[bool, int, int]:
-    """What decides between re-sends: created time with null lowest, sequence."""
-    return (row.created is not None, row.created or 0, row.sequence)
+def _sent_order(row: Row) -> tuple[object, ...]:
+    """What decides between re-sends: created time with null lowest, event time, key, sequence."""
+    return (row.created is not None, row.created or 0, row.at, key_order(row.key), row.sequence)
 
 
 def _in_force(join: WindowJoin, events: list[_Event], key: Key, t: int | None) -> tuple[Values | None, Status]:

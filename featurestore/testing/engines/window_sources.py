@@ -46,6 +46,14 @@ class EventIdRules(EngineSuite):
         view = view_table(("a", 10, 1), ("a", 10, 4), ("a", 10, 2))
         assert self._total(engine, layout(with_column(view, "id", ["x", "x", "x"])), 11) == [2]
 
+    def test_of_rows_created_at_once_the_later_event_time_counts_then_the_greater_key(
+        self, engine: OfflineEngine, layout: Layout
+    ) -> None:
+        view = corrected_table(("a", 12, 12, 1), ("a", 11, 12, 2), ("b", 12, 12, 4), ("a", 12, 12, 8))
+        rows = layout(with_column(view, "id", ["x", "x", "y", "y"]))
+        asked = [("a", 13), ("b", 13)]
+        assert ask_windows(engine, rows, total(5), asked, event_id="id") == [(1, PRESENT), (4, PRESENT)]
+
     def test_of_rows_with_one_id_a_null_created_time_is_the_lowest(self, engine: OfflineEngine, layout: Layout) -> None:
         view = corrected_table(("a", 10, -(10**15), 1), ("a", 10, None, 2))
         assert self._total(engine, layout(with_column(view, "id", ["x", "x"])), 11) == [1]
