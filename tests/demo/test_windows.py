@@ -65,14 +65,19 @@ def landed(flights: pl.DataFrame) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def history(store: FeatureStore, flights: pl.DataFrame) -> pl.DataFrame:
-    """The features of every twelfth flight that landed on January 1 and 2, asked from 0 to 222 minutes after that."""
+def spine(flights: pl.DataFrame) -> pl.DataFrame:
+    """Every twelfth flight that landed on January 1 and 2, at instants from 0 to 222 minutes after that."""
     after = pl.duration(minutes=37 * (pl.int_range(pl.len()) % 7))
-    spine = (
+    return (
         flights.filter(pl.col("arrived_at") < datetime(2013, 1, 2, 20, tzinfo=UTC))
         .gather_every(12)
         .select("carrier", "flight", "tailnum", "origin", "dest", sched_dep=pl.col("arrived_at") + after)
     )
+
+
+@pytest.fixture(scope="module")
+def history(store: FeatureStore, spine: pl.DataFrame) -> pl.DataFrame:
+    """The spine with the service's features."""
     return store.get_historical_features(spine, "flight_delay_v2", timestamp="sched_dep").to_polars()
 
 
@@ -95,3 +100,8 @@ def test_a_window_holds_what_had_landed_by_its_step(history: pl.DataFrame, lande
     expected = [counted(DECLARED[feature], flight, landed) for flight in history.to_dicts()]
     assert history[feature].to_list() == pytest.approx(expected, abs=1e-12)
     assert history[feature].null_count() < history.height
+
+
+def test_all_features_are_the_same_from_source(store: FeatureStore, spine: pl.DataFrame, history: pl.DataFrame) -> None:
+    source = store.get_historical_features(spine, "flight_delay_v2", timestamp="sched_dep", from_source=True)
+    assert source.to_polars().equals(history)
