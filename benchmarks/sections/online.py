@@ -31,7 +31,7 @@ def measure(options: Options) -> Section:
     standings = hold(
         (
             options.ours(
-                "raw", "raw_online", "three LMDB gets, three MessagePack decodes", *(place, entities, _LOOKUPS)
+                "raw", "raw_online", "three LMDB gets and decodes, the same dict", *(place, entities, _LOOKUPS)
             ),
             options.ours(
                 "featurestore",

@@ -225,7 +225,8 @@ def _values(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps) -> list[pa.Ar
     """The values of every aggregate at every point, in the order of `__points`."""
     given = _sorted(cursor, steps)
     specs = [_spec(aggregate, given) for aggregate in steps.aggregates]
-    found = compute(specs, given.events, given.points)
+    [(threads,)] = cursor.sql("SELECT current_setting('threads')").fetchall()
+    found = compute(specs, given.events, given.points, threads=int(threads))
     return [
         value if value.type.equals(arrow_type(a.dtype)) else value.cast(arrow_type(a.dtype))
         for a, value in zip(steps.aggregates, found.values, strict=True)
