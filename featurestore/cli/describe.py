@@ -98,6 +98,9 @@ def _facts(record: Object) -> Facts:
             facts += [
                 ("ttl", "none: values do not expire" if record.ttl_us is None else format_duration(record.ttl_us))
             ]
+            if record.aggregations:
+                steps = "continuous" if record.every_us is None else f"every {format_duration(record.every_us)}"
+                facts.append(("values", f"{steps}, from windows over the source's rows"))
             if record.contract is not None:
                 facts.append(("contract", f"{record.contract.reference}, on refusal {record.on_refusal}"))
             return facts
@@ -150,7 +153,10 @@ def _origin(feature: FeatureRecord | AggregationRecord) -> str:
             return str(feature.expression)
         case AggregationRecord():
             window = "lifetime" if feature.window_us is None else format_duration(feature.window_us)
-            return f"{feature.function}({feature.column}) over {window}"
+            past = f", {format_duration(feature.offset_us)} ago" if feature.offset_us else ""
+            condition = f" where {feature.where}" if feature.where else ""
+            given = "".join(f", {name} {value}" for name, value in sorted(feature.params.items()))
+            return f"{feature.function}({feature.column}){condition} over {window}{past}{given}"
 
 
 def _typed(pairs: tuple[tuple[str, str], ...]) -> str:
