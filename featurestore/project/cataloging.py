@@ -56,14 +56,30 @@ def declared_catalog(declarations: Iterable[Declaration], root: Path, engine: Of
         for other_kind in ("view", "on_demand") if kind in ("view", "on_demand") else (kind,):
             other = named.get((other_kind, declaration.name))
             if other is not None and other[1] != record:
-                place = _place(other[0], root)
-                faults.append(
-                    _fault(declaration, f"'{declaration.name}' is declared at {place} too; rename one.", root)
-                )
+                faults.append(_fault(declaration, _twice(declaration, other[0], root), root))
         named[kind, declaration.name] = (declaration, record)
     if faults:
         raise DefinitionError(faults)
     return Catalog.of({key: record for key, (_, record) in named.items()}, {})
+
+
+def _twice(declaration: Declaration, other: Declaration, root: Path) -> str:
+    """Why a name may not stand twice; a view that reads another one of its own name closes a cycle."""
+    path = _path_to(declaration, other.name)
+    if isinstance(declaration, FeatureView) and path:
+        cycle = " -> ".join(f"'{name}'" for name in (declaration.name, *path))
+        return f"views form a cycle: {cycle}. A view cannot be computed from itself; break the chain or rename one."
+    return f"'{declaration.name}' is declared at {_place(other, root)} too; rename one."
+
+
+def _path_to(declaration: Declaration, name: str) -> tuple[str, ...]:
+    """The names on the way from a declaration down to one of that name that it refers to; empty when there is none."""
+    for part in _references(declaration):
+        if part.name == name:
+            return (name,)
+        if below := _path_to(part, name):
+            return (part.name, *below) if isinstance(part, FeatureView) else below
+    return ()
 
 
 def declared_places(declarations: Iterable[Declaration], root: Path) -> dict[tuple[str, str], Fault]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from featurestore.engines.duckdb import DuckDbEngine
@@ -206,3 +208,20 @@ def test_an_edit_within_one_second_that_keeps_the_size_is_seen(tmp_path: Path, m
         write(tmp_path, a=HEAD + CUSTOMER + VIEW.replace('"last"', f'"{name}"'))
         os.utime(tmp_path / "feature_defs" / "a.py", (1, 1))
         assert list(declared(tmp_path).views) == [name]
+
+
+def test_views_that_read_each_other_are_a_cycle_named_in_order(tmp_path: Path) -> None:
+    pl.DataFrame({"customer": ["a"], "at": [datetime(2024, 1, 1, tzinfo=UTC)], "amount": [1.0]}).write_parquet(
+        tmp_path / "p.parquet"
+    )
+    views = (
+        "day = timedelta(days=1)\n"
+        'a0 = FeatureView("a", entities=[customer], source=purchases, every=day, features=[TOTAL])\n'
+        'b = FeatureView("b", entities=[customer], source=a0, every=day, features=[TOTAL])\n'
+        'a = FeatureView("a", entities=[customer], source=b, every=day, features=[TOTAL])\n'
+    ).replace("TOTAL", 'Aggregation("amount", "sum", window=day, name="amount")')
+    write(tmp_path, a=HEAD + CUSTOMER + views)
+    assert faults(tmp_path) == [
+        "feature_defs/a.py:8: views form a cycle: 'a' -> 'b' -> 'a'. A view cannot be computed from itself; break the "
+        "chain or rename one."
+    ]
