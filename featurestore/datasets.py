@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +11,9 @@ from uuid import uuid4
 import pyarrow.parquet as pq
 
 from featurestore.errors import ConflictError, InputError, UnknownNameError
-from featurestore.offline.tables import Snapshot
-from featurestore.plan.catalog import Catalog
 from featurestore.plan.fingerprint import meaning
-from featurestore.plan.historical import HistoricalPlan
-from featurestore.plan.views import table_name
 from featurestore.registry.base import DatasetRecord, Registry
-from featurestore.retrieval import TrainingSet
+from featurestore.retrieval import Retrieval, TrainingSet
 from featurestore.timeline import Clock, format_instant
 
 _ATTEMPTS = 5
@@ -46,7 +41,7 @@ class Datasets:
         digest = _digest(partial)
         path = (self.folder / name / f"{digest[:16]}.parquet").relative_to(self.root)
         partial.replace(self.root / path)
-        manifest = {**training.manifest, "sha256": digest}
+        manifest = {**_manifest(training.retrieval), "sha256": digest}
         for _ in range(_ATTEMPTS):
             version = 1 + max((dataset.version for dataset in self.registry.datasets(name)), default=0)
             try:
@@ -73,29 +68,23 @@ class Datasets:
         return tuple((field.name, str(field.type)) for field in schema)
 
 
-def manifest(
-    plan: HistoricalPlan,
-    catalog: Catalog,
-    revision: int,
-    snapshots: Mapping[str, Snapshot | None],
-    from_source: bool,
-) -> dict[str, object]:
+def _manifest(made: Retrieval) -> dict[str, object]:
     """What a training set is made of: features, revision, and each view's version, table version and watermark."""
     return {
-        "features": plan.features,
-        "timestamp": plan.timestamp,
-        "outputs": {name: str(dtype) for name, dtype in plan.outputs},
-        "revision": revision,
-        "from_source": from_source,
+        "features": made.plan.features,
+        "timestamp": made.plan.timestamp,
+        "outputs": {name: str(dtype) for name, dtype in made.plan.outputs},
+        "revision": made.pins.revision,
+        "from_source": made.from_source,
         "views": {
             name: {
-                "version": catalog.versions[name],
-                "meaning": meaning(catalog.views[name]),
-                "table": table_name(catalog.views[name]),
-                "table_version": snapshot.version if snapshot else None,
-                "watermark": format_instant(snapshot.watermark_us) if snapshot else None,
+                "version": pin.version,
+                "meaning": meaning(pin.record),
+                "table": pin.table,
+                "table_version": pin.table_version,
+                "watermark": None if pin.watermark_us is None else format_instant(pin.watermark_us),
             }
-            for name, snapshot in snapshots.items()
+            for name, pin in made.pins.views.items()
         },
         "engine": {package: version(package) for package in ("featurestore-platform", "duckdb", "polars")},
     }

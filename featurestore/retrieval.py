@@ -20,9 +20,9 @@ from featurestore import on_demand
 from featurestore.arrow import arrow_type, instants
 from featurestore.engines.base import STATUS_SUFFIX, OfflineEngine, Spine
 from featurestore.errors import InputError, OfflineStoreError
+from featurestore.pinning import Pins
 from featurestore.plan.explain import explain_historical
 from featurestore.plan.historical import HistoricalPlan
-from featurestore.plan.intervals import Committed
 from featurestore.timeline import Status
 
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How a training set is computed; `committed` holds the interval of each view that has one."""
+    """How a training set is computed; the plan reads what `pins` has."""
 
     plan: HistoricalPlan
     spine: Spine
     engine: OfflineEngine
-    committed: Mapping[str, Committed]
+    pins: Pins
     statuses: bool
     from_source: bool
 
@@ -66,7 +66,6 @@ class TrainingSet:
     """
 
     retrieval: Retrieval
-    manifest: Mapping[str, object]
     _save: Save
     outside: dict[str, Outside] = field(default_factory=dict)
 
@@ -126,7 +125,7 @@ class TrainingSet:
         retrieval = self.retrieval
         with retrieval.engine.historical(retrieval.plan, retrieval.spine) as computed:
             layout = _Layout.of(retrieval, computed.schema)
-            outside = {view: Outside() for view in retrieval.committed}
+            outside = {view: Outside() for view in retrieval.pins.committed}
             batches = (layout.finish(_counted(batch, retrieval, outside)) for batch in computed)
             yield pa.RecordBatchReader.from_batches(layout.schema, batches)
             self.outside = outside
@@ -207,7 +206,7 @@ class _Layout:
 def _counted(batch: pa.RecordBatch, retrieval: Retrieval, outside: dict[str, Outside]) -> pa.RecordBatch:
     timestamp = retrieval.plan.timestamp
     times = instants(pa.chunked_array([batch.column(timestamp)]), timestamp, "Spine")
-    for view, committed in retrieval.committed.items():
+    for view, committed in retrieval.pins.committed.items():
         if committed.start_us is not None:
             outside[view].before_start += pc.sum(pc.less(times, committed.start_us)).as_py() or 0
         outside[view].beyond_watermark += pc.sum(pc.greater_equal(times, committed.watermark_us)).as_py() or 0

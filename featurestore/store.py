@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurestore.definitions import FeatureService
-from featurestore.errors import InputError, MaterializationError, UnknownNameError
+from featurestore.errors import InputError, UnknownNameError
 from featurestore.plan.building import ViewInput, build_historical_plan, build_lookup_plan
 from featurestore.plan.catalog import Catalog, ViewRecord
-from featurestore.plan.intervals import Asked, Committed
+from featurestore.plan.intervals import Asked
 from featurestore.plan.nodes import Scan
-from featurestore.plan.selection import select, view_members
-from featurestore.plan.views import stored_rows, table_name
+from featurestore.plan.selection import select
+from featurestore.plan.views import table_name
 from featurestore.project.configuration import find_root, load_configuration
 from featurestore.registry.base import Revision
 from featurestore.registry.diff import CatalogDiff, diff
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from featurestore.engines.base import OfflineEngine
     from featurestore.materialization.report import MaterializationReport, Progress
     from featurestore.materialization.runner import Materializer
-    from featurestore.offline.tables import OfflineTables, Snapshot
+    from featurestore.offline.tables import OfflineTables
     from featurestore.online.base import OnlineStore
     from featurestore.online.lookup import Lookup
     from featurestore.online.result import OnlineFeatures
+    from featurestore.pinning import Pins, ViewPin
     from featurestore.plan.lookup import LookupPlan
     from featurestore.retrieval import TrainingSet
     from featurestore.status import ViewStatus
@@ -146,32 +147,40 @@ class FeatureStore:
         and datasets. `from_source` computes from the sources without materializing; `statuses` adds
         `<feature>__status`. Raises UnknownNameError, and InputError for a spine that does not fit.
         """
-        from featurestore.datasets import manifest
+        pins = self.pins(features)
+        return self.retrieve(spine, pins, timestamp=timestamp, from_source=from_source, statuses=statuses)
+
+    def pins(self, features: Features) -> Pins:
+        """What the features' answers rest on now: the applied records, and the newest version of each view's table."""
+        from featurestore.pinning import Pins
+
+        revision, catalog = self.registry.catalog()
+        selection = select(_named(features), catalog)
+        return Pins.of(selection, catalog, revision, lambda view: self.tables.snapshot(table_name(view)))
+
+    def retrieve(
+        self,
+        spine: object,
+        pins: Pins,
+        *,
+        timestamp: str = "event_timestamp",
+        from_source: bool = False,
+        statuses: bool = False,
+    ) -> TrainingSet:
+        """What `get_historical_features` answers when each view is read as pinned; equal pins give equal answers.
+
+        From source, pins fix the records and the committed start only.
+        """
         from featurestore.project.functions import resolve_functions
         from featurestore.project.spines import as_spine
         from featurestore.retrieval import Retrieval, TrainingSet
 
-        revision, catalog = self.registry.catalog()
-        selection = select(_named(features), catalog)
-        views = [catalog.views[name] for name in view_members(selection, catalog)]
-        snapshots = {view.name: self.tables.snapshot(table_name(view)) for view in views}
-        inputs = {view.name: self._view_input(view, snapshots[view.name], from_source) for view in views}
-        plan = build_historical_plan(selection, catalog, inputs, timestamp)
+        inputs = {name: self._from_source(pin) if from_source else pin.stored() for name, pin in pins.views.items()}
+        plan = build_historical_plan(pins.selection, pins.catalog, inputs, timestamp)
         resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
-        retrieval = Retrieval(
-            plan=plan,
-            spine=as_spine(spine, self._queryable(catalog)),
-            engine=self.engine,
-            committed={
-                view.name: Committed(snapshot.start_us, snapshot.watermark_us)
-                for view in views
-                if (snapshot := snapshots[view.name]) is not None and not view.source.timeless
-            },
-            statuses=statuses,
-            from_source=from_source,
-        )
-        made_of = manifest(plan, catalog, revision, snapshots, from_source)
-        return TrainingSet(retrieval, made_of, self.datasets.save)
+        rows = as_spine(spine, self._queryable(self.catalog()))
+        retrieval = Retrieval(plan, rows, self.engine, pins, statuses=statuses, from_source=from_source)
+        return TrainingSet(retrieval, self.datasets.save)
 
     def sql(self, query: str) -> pl.DataFrame:
         """The result of one read-only query; every view, source and dataset is a table of its name."""
@@ -303,16 +312,8 @@ class FeatureStore:
     def _offline_path(self) -> Path:
         return self.root / self.configuration.offline.path
 
-    def _view_input(self, view: ViewRecord, snapshot: Snapshot | None, from_source: bool) -> ViewInput:
-        watermark = snapshot.watermark_us if snapshot else None
-        if from_source:
-            return ViewInput(self._materializer.rows_from_source(view, snapshot), watermark)
-        if snapshot is None:
-            raise MaterializationError(
-                f"View '{view.name}' was never materialized; run `featurestore materialize`, or ask with "
-                "from_source=True."
-            )
-        return ViewInput(stored_rows(view, snapshot.files), watermark)
+    def _from_source(self, pin: ViewPin) -> ViewInput:
+        return ViewInput(self._materializer.rows_from_source(pin.record, pin.snapshot), pin.watermark_us)
 
 
 def _chosen(views: Sequence[str] | None, catalog: Catalog) -> tuple[ViewRecord, ...]:
