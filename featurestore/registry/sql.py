@@ -4,48 +4,38 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from time import monotonic_ns
 
-import msgspec
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
 
-from featurestore.errors import ConflictError, RegistryError
+from featurestore.errors import ConflictError
 from featurestore.plan.catalog import Catalog, Object, decode, encode
 from featurestore.plan.fingerprint import meaning
 from featurestore.registry import tables
 from featurestore.registry.base import DatasetRecord, Revision
+from featurestore.registry.database import Database
 from featurestore.registry.diff import CatalogDiff, Change
 from featurestore.timeline import Clock
 
-_BUSY_SECONDS = 30
 _TOKEN_HOLDS_NS = 10_000_000
 _applies = [0]  # how often this process has applied, to any registry
 
 
 class SqlRegistry:
-    """The registry in one SQLite file; `now_us` is the clock of its records.
+    """The registry in one SQLite file; `now_us` is the clock of its records."""
 
-    Rollback journal with full synchronisation (the WAL of SQLite before 3.51.3 has a race); each write begins
-    IMMEDIATE, so that appliers queue and compare under the lock.
-    """
-
-    def __init__(self, path: Path, now_us: Clock) -> None:
-        self._path = path
-        self._file = str(path)
+    def __init__(self, database: Database, now_us: Clock) -> None:
+        self._file = str(database.path)
         self._token: object = None
         self._token_until = 0
         self._token_applies = -1
         self._now_us = now_us
-        self._engine = _sqlite_engine(path)
+        self._database = database
 
     def revision(self) -> int:
         """The number of the newest revision; 0 before the first apply."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return _newest(connection) if connection else 0
 
     def token(self) -> object:
@@ -62,14 +52,14 @@ class SqlRegistry:
 
     def catalog(self) -> tuple[int, Catalog]:
         """The newest revision's number and what is applied, read in one transaction."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             if connection is None:
                 return 0, Catalog()
             return _newest(connection), self._read_catalog(connection)
 
     def apply(self, diff: CatalogDiff, applied_by: str) -> int:
         """Apply a diff in one transaction; ConflictError when the newest revision is not the diff's base."""
-        with self._writing() as connection:
+        with self._database.writing(tables.metadata) as connection:
             newest = _newest(connection)
             if newest != diff.base:
                 raise ConflictError(
@@ -92,7 +82,7 @@ class SqlRegistry:
 
     def history(self) -> tuple[Revision, ...]:
         """All revisions, newest first."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             if connection is None:
                 return ()
             rows = connection.execute(select(tables.revisions).order_by(tables.revisions.c.number.desc()))
@@ -102,7 +92,7 @@ class SqlRegistry:
 
     def add_dataset(self, dataset: DatasetRecord) -> DatasetRecord:
         """Record a dataset under its version, which must be the next of its name; else ConflictError."""
-        with self._writing() as connection:
+        with self._database.writing(tables.metadata) as connection:
             try:
                 connection.execute(
                     insert(tables.datasets).values(
@@ -123,7 +113,7 @@ class SqlRegistry:
 
     def datasets(self, name: str | None = None) -> tuple[DatasetRecord, ...]:
         """All datasets, or all versions of one, newest first."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             if connection is None:
                 return ()
             columns = tables.datasets.c
@@ -138,50 +128,7 @@ class SqlRegistry:
 
     def close(self) -> None:
         """Release the connection."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection | None]:
-        if not self._path.exists():
-            yield None
-            return
-        with self._explained(), self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN")
-            has_tables = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'revisions'").first()
-            yield connection if has_tables else None
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._explained():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                tables.metadata.create_all(connection)
-                yield connection
-                connection.commit()
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OperationalError as error:
-            if "no such" in str(error.orig):  # a table or column is gone: no matter of rights or locks
-                raise self._damaged(error.orig) from error
-            raise RegistryError(
-                f"The registry {self._path} cannot be used: {error.orig}. Check its rights and free space, and whether "
-                "another process holds it."
-            ) from error
-        except (DatabaseError, msgspec.MsgspecError, json.JSONDecodeError) as error:
-            detail = error.orig if isinstance(error, DatabaseError) else error
-            raise self._damaged(detail) from error
-        except OSError as error:
-            raise RegistryError(f"The registry {self._path} cannot be written: {error.strerror}.") from error
-
-    def _damaged(self, detail: object) -> RegistryError:
-        return RegistryError(
-            f"The registry {self._path} is damaged: {detail}. Restore it from a copy, or move it away and apply "
-            "again; the offline and online stores are untouched."
-        )
+        self._database.close()
 
     def _read_catalog(self, connection: Connection) -> Catalog:
         live, objects = tables.live, tables.objects
@@ -202,7 +149,7 @@ class SqlRegistry:
         versions = connection.execute(newest).scalar()
         catalog = Catalog.of(records, json.loads(versions) if versions else {})
         if lost := catalog.lost():
-            raise self._damaged(f"it holds services that name a view '{lost[0]}', and no such view")
+            raise self._database.damaged(f"it holds services that name a view '{lost[0]}', and no such view")
         return catalog
 
 
@@ -241,18 +188,3 @@ def _write_objects(connection: Connection, number: int, diff: CatalogDiff) -> No
     for position, (kind, name) in enumerate(target):
         revision = number if (kind, name) in changed else known[kind, name]
         connection.execute(insert(tables.live).values(kind=kind, name=name, revision=revision, position=position))
-
-
-def _sqlite_engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": _BUSY_SECONDS})
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: object, _: object) -> None:
-        connection.isolation_level = None  # type: ignore[attr-defined]  # sqlite3's own: we begin transactions ourselves
-        cursor = connection.cursor()  # type: ignore[attr-defined]  # as above
-        cursor.execute("PRAGMA journal_mode = DELETE")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    return engine
