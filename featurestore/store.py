@@ -18,7 +18,7 @@ from featurestore.plan.nodes import Scan
 from featurestore.plan.selection import select
 from featurestore.plan.views import table_name
 from featurestore.project.configuration import find_root, load_configuration
-from featurestore.registry.base import Revision
+from featurestore.registry.base import DatasetRecord, ModelRecord, Revision
 from featurestore.registry.diff import CatalogDiff, diff
 from featurestore.registry.open import open_registry
 from featurestore.timeline import Clock, duration_us, instant_us, present_us
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from featurestore.engines.base import OfflineEngine
     from featurestore.materialization.report import MaterializationReport, Progress
     from featurestore.materialization.runner import Materializer
+    from featurestore.models import Models
     from featurestore.offline.tables import OfflineTables
     from featurestore.online.base import OnlineStore
     from featurestore.online.lookup import Lookup
@@ -189,6 +190,23 @@ class FeatureStore:
         with self.engine.query(query, self._queryable(self.catalog())) as reader:
             return pl.DataFrame(reader.read_all())
 
+    def record_model(
+        self,
+        name: str,
+        *,
+        dataset: DatasetRecord | str | None = None,
+        service: str | None = None,
+        uri: str | None = None,
+        digest: str | None = None,
+        notes: str = "",
+    ) -> ModelRecord:
+        """Record a model trained elsewhere as the next version of `name`, with the dataset or service it learned from.
+
+        `dataset` may be `name@version`. `uri`: a path, from the project's folder, or a URI; of a file the SHA-256 is
+        computed. Raises UnknownNameError, and InputError for a model that learned from nothing or a missing file.
+        """
+        return self.models.record(name, (dataset, service), uri, digest, notes)
+
     def _queryable(self, catalog: Catalog) -> tuple[Scan, ...]:
         from featurestore.project.tables import queryable_tables
 
@@ -279,6 +297,13 @@ class FeatureStore:
         from featurestore.datasets import Datasets
 
         return Datasets(self.root, self._offline_path / "datasets", self.registry, self.actor, self.now_us)
+
+    @cached_property
+    def models(self) -> Models:
+        """The recorded models."""
+        from featurestore.models import Models
+
+        return Models(self.root, self.registry, self.datasets, self.pins, self.actor, self.now_us)
 
     @cached_property
     def _materializer(self) -> Materializer:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from featurestore.cli import datasets, definitions, describe, init, offline, online, quarantine, status
+from featurestore.cli import datasets, definitions, describe, init, models, offline, online, quarantine, status
 from featurestore.cli.output import print_error
 from featurestore.errors import FeatureStoreError
 
@@ -33,6 +33,7 @@ app.command("describe")(describe.describe)
 app.command("status")(status.status)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(datasets.app, name="dataset")
+app.add_typer(models.app, name="model")
 
 
 def _print_version(wanted: bool) -> None:

@@ -31,13 +31,12 @@ def list_datasets(as_json: JsonFlag = False) -> None:
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="The dataset.")],
-    version: Annotated[int | None, typer.Option(help="The version; by default the newest.")] = None,
+    name: Annotated[str, typer.Argument(help="NAME, its newest version, or NAME@VERSION.")],
     as_json: JsonFlag = False,
 ) -> None:
     """Show one dataset: its columns, and what it was made from."""
     with open_store() as store:
-        dataset = store.datasets.get(name, version)
+        dataset = store.datasets.get(name)
         columns = store.datasets.columns(dataset)
     if as_json:
         print_json({"name": dataset.name, "version": dataset.version, "rows": dataset.rows, "path": dataset.path,

@@ -11,10 +11,11 @@ from featurestore.plan.catalog import Catalog, OnDemandMember, OnDemandRecord, P
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Members in answer order; `label` is what was asked, for people."""
+    """Members in answer order; `label` is what was asked, for people; `service` the service that was named, if any."""
 
     label: str
     members: tuple[Projected | OnDemandMember, ...]
+    service: str | None = None
 
 
 def select(features: str | Sequence[str], catalog: Catalog) -> Selection:
@@ -28,7 +29,7 @@ def select(features: str | Sequence[str], catalog: Catalog) -> Selection:
             return select([features], catalog)
         if features not in catalog.services:
             raise UnknownNameError("service", features, catalog.services)
-        return Selection(features, catalog.services[features].members)
+        return Selection(features, catalog.services[features].members, features)
     if not features:
         raise InputError("The list of features is empty; name a service or give references such as 'view:feature'.")
     chosen: dict[str, list[str]] = {}

@@ -22,7 +22,10 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class DatasetRecord:
-    """A saved dataset: `version` counts from 1; `path` is relative to the project; `manifest` says what made it."""
+    """A saved dataset: `path` is relative to the project; `manifest` says what made it.
+
+    `version` counts from 1 within a name; the registry gives it.
+    """
 
     name: str
     version: int
@@ -31,6 +34,28 @@ class DatasetRecord:
     path: str
     rows: int
     manifest: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model that somebody trained: the dataset or the service that it learned from, at a revision of the registry.
+
+    `views` has the version of each view that it learned from. `uri` says where it lies (relative to the project when
+    inside), `digest` is its file's SHA-256. `version` counts from 1 within a name; the registry gives it.
+    """
+
+    name: str
+    version: int
+    recorded_at_us: int
+    recorded_by: str
+    dataset: str | None
+    dataset_version: int | None
+    service: str | None
+    revision: int
+    views: Mapping[str, int]
+    uri: str | None = None
+    digest: str | None = None
+    notes: str = ""
 
 
 class Registry(Protocol):
@@ -68,6 +93,14 @@ class Registry(Protocol):
 
     def datasets(self, name: str | None = None) -> tuple[DatasetRecord, ...]:
         """All datasets, or all versions of one, newest first."""
+        ...
+
+    def add_model(self, model: ModelRecord) -> ModelRecord:
+        """Record a model under the next version of its name, and return it with that version."""
+        ...
+
+    def models(self, name: str | None = None) -> tuple[ModelRecord, ...]:
+        """All models, or all versions of one, newest first."""
         ...
 
     def close(self) -> None:

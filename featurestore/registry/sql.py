@@ -7,13 +7,12 @@ import os
 from time import monotonic_ns
 
 from sqlalchemy import Connection, delete, func, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from featurestore.errors import ConflictError
 from featurestore.plan.catalog import Catalog, Object, decode, encode
 from featurestore.plan.fingerprint import meaning
-from featurestore.registry import tables
-from featurestore.registry.base import DatasetRecord, Revision
+from featurestore.registry import made, tables
+from featurestore.registry.base import DatasetRecord, ModelRecord, Revision
 from featurestore.registry.database import Database
 from featurestore.registry.diff import CatalogDiff, Change
 from featurestore.timeline import Clock
@@ -91,40 +90,24 @@ class SqlRegistry:
             )
 
     def add_dataset(self, dataset: DatasetRecord) -> DatasetRecord:
-        """Record a dataset under its version, which must be the next of its name; else ConflictError."""
+        """Record a dataset under the next version of its name, and return it with that version."""
         with self._database.writing(tables.metadata) as connection:
-            try:
-                connection.execute(
-                    insert(tables.datasets).values(
-                        name=dataset.name,
-                        version=dataset.version,
-                        saved_at_us=dataset.saved_at_us,
-                        saved_by=dataset.saved_by,
-                        path=dataset.path,
-                        rows=dataset.rows,
-                        manifest=json.dumps(dataset.manifest, sort_keys=True),
-                    )
-                )
-            except IntegrityError as error:
-                raise ConflictError(
-                    f"Dataset '{dataset.name}' version {dataset.version} was saved by somebody else; save again."
-                ) from error
-        return dataset
+            return made.insert_dataset(connection, dataset)
 
     def datasets(self, name: str | None = None) -> tuple[DatasetRecord, ...]:
         """All datasets, or all versions of one, newest first."""
         with self._database.reading() as connection:
-            if connection is None:
-                return ()
-            columns = tables.datasets.c
-            query = select(tables.datasets).order_by(columns.saved_at_us.desc(), columns.version.desc())
-            rows = connection.execute(query if name is None else query.where(columns.name == name))
-            return tuple(
-                DatasetRecord(
-                    row.name, row.version, row.saved_at_us, row.saved_by, row.path, row.rows, json.loads(row.manifest)
-                )
-                for row in rows
-            )
+            return () if connection is None else made.read_datasets(connection, name)
+
+    def add_model(self, model: ModelRecord) -> ModelRecord:
+        """Record a model under the next version of its name, and return it with that version."""
+        with self._database.writing(tables.metadata) as connection:
+            return made.insert_model(connection, model)
+
+    def models(self, name: str | None = None) -> tuple[ModelRecord, ...]:
+        """All models, or all versions of one, newest first."""
+        with self._database.reading() as connection:
+            return () if connection is None else made.read_models(connection, name)
 
     def close(self) -> None:
         """Release the connection."""

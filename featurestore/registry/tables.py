@@ -46,3 +46,20 @@ datasets = Table(
     Column("rows", BigInteger, nullable=False),
     Column("manifest", Text, nullable=False),  # JSON
 )
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("recorded_at_us", BigInteger, nullable=False),
+    Column("recorded_by", String, nullable=False),
+    Column("dataset", String),
+    Column("dataset_version", Integer),
+    Column("service", String),
+    Column("revision", Integer, nullable=False),
+    Column("views", Text, nullable=False),  # JSON object: the version of each view that it learned from
+    Column("uri", String),
+    Column("digest", String),
+    Column("notes", Text, nullable=False),
+)

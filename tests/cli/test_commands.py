@@ -73,6 +73,14 @@ def test_a_dataset_is_saved_listed_and_shown(shop: Path) -> None:
     assert "amount_per_item" in shown["columns"]
 
 
+def test_a_model_is_recorded_and_listed(shop: Path) -> None:
+    said = run(shop, "model", "record", "late", "--service", "buyer_v1", "--notes", "by hand")
+    assert said.startswith("Recorded model late v1, which learned from service buyer_v1 at revision 1.")
+    [model] = answer(shop, "model", "list")
+    assert (model["service"], model["views"], model["notes"]) == ("buyer_v1", {"last_purchase": 1}, "by hand")
+    assert "last_purchase v1" in run(shop, "model", "list")
+
+
 def test_results_can_be_written_and_explained(shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "rows.parquet"
     asked = ("historical", "last_purchase:amount", "--spine", "data/labels.parquet")
@@ -114,6 +122,8 @@ WRONG = [
     (("sql", "SELECT * FROM nowhere"), "nowhere"),
     (("describe", "nobody"), "There is no entity, source, view or service 'nobody'"),
     (("dataset", "show", "lost"), "There is no dataset 'lost'"),
+    (("model", "record", "late"), "say what it learned from"),
+    (("model", "record", "late", "--dataset", "lost@2"), "There is no dataset 'lost'"),
     (("quarantine", "show", "abc"), "There is no quarantine entry 'abc'"),
     (("quarantine", "release", "abc", "--reason", "x"), "There is no quarantine entry 'abc'"),
     (("init", "a b"), "is no name"),

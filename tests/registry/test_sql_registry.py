@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 
 from featurestore.errors import ConfigurationError, ConflictError, RegistryError
 from featurestore.plan.catalog import Catalog, Metadata
-from featurestore.registry.base import DatasetRecord, Registry
+from featurestore.registry.base import DatasetRecord, ModelRecord, Registry
 from featurestore.registry.diff import diff
 from featurestore.registry.open import open_registry
 from tests.plan.catalogs import WEATHER, catalog, projected, service, view
@@ -96,12 +97,20 @@ def test_the_token_changes_with_every_apply(registry: Registry) -> None:
     assert registry.token() != before
 
 
-def test_a_dataset_version_is_recorded_once(registry: Registry) -> None:
-    dataset = DatasetRecord("train", 1, 5, "ann", "data/x.parquet", 3, {"features": "flight_v1"})
-    registry.add_dataset(dataset)
-    assert registry.datasets("train") == (dataset,)
-    with pytest.raises(ConflictError, match="version 1 was saved by somebody else"):
-        registry.add_dataset(dataset)
+def test_a_dataset_gets_the_next_version_of_its_name(registry: Registry) -> None:
+    dataset = DatasetRecord("train", 0, 5, "ann", "data/x.parquet", 3, {"features": "flight_v1"})
+    first, second = registry.add_dataset(dataset), registry.add_dataset(dataset)
+    assert registry.add_dataset(replace(dataset, name="other")).version == 1
+    assert (first.version, second.version) == (1, 2)
+    assert registry.datasets("train") == (second, first)
+
+
+def test_a_model_is_read_back_as_recorded(registry: Registry) -> None:
+    model = ModelRecord("late", 0, 5, "ann", "train", 2, "flight_v1", 3, {"weather": 4}, "m.skops", "ab", "first")
+    recorded = [registry.add_model(model), registry.add_model(replace(model, dataset=None, dataset_version=None))]
+    assert [one.version for one in recorded] == [1, 2]
+    assert registry.models("late") == (recorded[1], recorded[0])
+    assert registry.models("lost") == ()
 
 
 def test_a_damaged_registry_is_one_clear_sentence(registry: Registry, tmp_path: Path) -> None:

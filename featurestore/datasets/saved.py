@@ -10,13 +10,11 @@ from uuid import uuid4
 
 import pyarrow.parquet as pq
 
-from featurestore.errors import ConflictError, InputError, UnknownNameError
+from featurestore.errors import InputError, UnknownNameError
 from featurestore.plan.fingerprint import meaning
 from featurestore.registry.base import DatasetRecord, Registry
 from featurestore.retrieval import Retrieval, TrainingSet
 from featurestore.timeline import Clock, format_instant
-
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +40,25 @@ class Datasets:
         path = (self.folder / name / f"{digest[:16]}.parquet").relative_to(self.root)
         partial.replace(self.root / path)
         manifest = {**_manifest(training.retrieval), "sha256": digest}
-        for _ in range(_ATTEMPTS):
-            version = 1 + max((dataset.version for dataset in self.registry.datasets(name)), default=0)
-            try:
-                return self.registry.add_dataset(
-                    DatasetRecord(name, version, self.now_us(), self.actor, str(path), rows, manifest)
-                )
-            except ConflictError:
-                continue  # somebody saved this version first: take the next
-        raise ConflictError(f"Dataset '{name}' is being saved by many at once; save it again.")
+        return self.registry.add_dataset(DatasetRecord(name, 0, self.now_us(), self.actor, str(path), rows, manifest))
 
     def get(self, name: str, version: int | None = None) -> DatasetRecord:
-        """One dataset, the newest version unless another is named; raises UnknownNameError."""
+        """One dataset, the newest version unless another is named here or as `name@version`.
+
+        Raises UnknownNameError for what was never saved, InputError for another form of name.
+        """
+        name, _, number = name.partition("@")
+        if number:
+            if version is not None or not number.isdecimal():
+                raise InputError(f"'{name}@{number}' names no one version; write the dataset as {name} or {name}@1.")
+            version = int(number)
         found = self.registry.datasets(name)
         if not found:
             raise UnknownNameError("dataset", name, (dataset.name for dataset in self.registry.datasets()))
         for dataset in found:
             if version in (None, dataset.version):
                 return dataset
-        raise UnknownNameError("version of dataset", f"{name} v{version}", (f"{name} v{d.version}" for d in found))
+        raise UnknownNameError("version of dataset", f"{name}@{version}", (f"{name}@{d.version}" for d in found))
 
     def columns(self, dataset: DatasetRecord) -> tuple[tuple[str, str], ...]:
         """Names and Arrow types of a dataset's columns."""
@@ -72,6 +70,7 @@ def _manifest(made: Retrieval) -> dict[str, object]:
     """What a training set is made of: features, revision, and each view's version, table version and watermark."""
     return {
         "features": made.plan.features,
+        "service": made.pins.selection.service,
         "timestamp": made.plan.timestamp,
         "outputs": {name: str(dtype) for name, dtype in made.plan.outputs},
         "revision": made.pins.revision,
