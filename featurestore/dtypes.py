@@ -21,7 +21,7 @@ from featurestore.errors import InputError
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _MICROSECOND = timedelta(microseconds=1)
-_JSON_SAFE_INTEGER = 2**53
+JSON_SAFE_INTEGER = 2**53
 
 Wire = bool | int | float | str | bytes | list["Wire"] | None
 Value = bool | int | float | str | bytes | date | datetime | PyDecimal | list["Value"] | None
@@ -225,13 +225,13 @@ def to_json(value: Value) -> Json:
     """A JSON value that loses nothing.
 
     Integers beyond 2^53 become text, NaN and infinities the texts `NaN`, `Infinity`, `-Infinity`, bytes base64,
-    dates ISO 8601, timestamps RFC 3339 in UTC with microseconds, decimals text.
+    dates ISO 8601, timestamps RFC 3339 in UTC (microseconds where they are not zero), decimals text.
     """
     match value:
         case None | bool() | str():
             return value
         case int():
-            return value if -_JSON_SAFE_INTEGER <= value <= _JSON_SAFE_INTEGER else str(value)
+            return value if -JSON_SAFE_INTEGER <= value <= JSON_SAFE_INTEGER else str(value)
         case float():
             if math.isnan(value):
                 return "NaN"
@@ -241,7 +241,7 @@ def to_json(value: Value) -> Json:
         case bytes():
             return base64.b64encode(value).decode("ascii")
         case datetime():
-            return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         case date():
             return value.isoformat()
         case PyDecimal():

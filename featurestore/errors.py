@@ -104,7 +104,14 @@ class OnlineStoreError(FeatureStoreError):
 
 
 class NotPublishedError(OnlineStoreError):
-    """Nothing is published online for that view, or not for the instant asked for."""
+    """Nothing is published online for that view, or not for the instant asked for.
+
+    `since_us` is the first instant that can be asked for, None when nothing was published.
+    """
+
+    def __init__(self, message: str, since_us: int | None = None) -> None:
+        self.since_us = since_us
+        super().__init__(message)
 
 
 def closest_first(name: str, available: Iterable[str]) -> tuple[str, ...]:

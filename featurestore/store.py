@@ -233,6 +233,16 @@ class FeatureStore:
         catalog = self.catalog()
         return build_lookup_plan(select(_named(features), catalog), catalog, self.configuration.project)
 
+    def compile_lookup(self, features: Features, catalog: Catalog) -> Lookup:
+        """The lookup of the features as a catalog has them, with what its request-time features need loaded."""
+        from featurestore.on_demand import evaluate
+        from featurestore.online.lookup import Lookup
+        from featurestore.project.functions import resolve_functions
+
+        plan = build_lookup_plan(select(_named(features), catalog), catalog, self.configuration.project)
+        resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
+        return Lookup(plan, self.online, evaluate, self.now_us)
+
     def status(self) -> tuple[ViewStatus, ...]:
         """How far each view is, offline and online."""
         from featurestore.status import view_statuses
@@ -245,13 +255,7 @@ class FeatureStore:
         found = self._lookups.get(name)
         if found is not None and found[0] == token:
             return found[1]
-        from featurestore.on_demand import evaluate
-        from featurestore.online.lookup import Lookup
-        from featurestore.project.functions import resolve_functions
-
-        plan = self.lookup_plan(features)
-        resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
-        lookup = Lookup(plan, self.online, evaluate, self.now_us)
+        lookup = self.compile_lookup(features, self.catalog())
         self._lookups[name] = (token, lookup)
         return lookup
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from featurestore.cli import datasets, definitions, describe, init, models, offline, online, quarantine, status
+from featurestore.cli import datasets, definitions, describe, init, models, offline, online, quarantine, serve, status
 from featurestore.cli.output import print_error
 from featurestore.errors import FeatureStoreError
 
@@ -31,6 +31,7 @@ app.command("online")(online.online)
 app.command("sql")(offline.sql)
 app.command("describe")(describe.describe)
 app.command("status")(status.status)
+app.command("serve")(serve.serve)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(models.app, name="model")

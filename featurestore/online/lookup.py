@@ -42,14 +42,14 @@ class Lookup:
     ) -> None:
         if plan.on_demand and evaluate is None:
             raise ConfigurationError(f"'{plan.features}' has request-time features; pass what evaluates them.")
-        self._plan = plan
+        self.plan = plan
         self._store = store
         self._now_us = now_us
         self._evaluate = evaluate if plan.on_demand else None
         self._views = [CompiledView(view) for view in plan.views]
         self._keys = tuple(dict.fromkeys(key for view in plan.views for key in view.keys))
         self._key_names = [name for name, _ in self._keys]
-        self._shape, self._order = _answer_shape(plan, self._keys)
+        self.shape, self._order = _answer_shape(plan, self._keys)
 
     def answer(self, entities: Rows, request: Rows | None = None, at_us: int | None = None) -> OnlineFeatures:
         """The features of each entity row at the instant `at_us`, or now.
@@ -60,16 +60,16 @@ class Lookup:
         """
         columns, keys = self._keys_of(entities)
         try:
-            origins = self._look_up(columns, keys, at_us)
+            at_us, origins, publications = self._look_up(columns, keys, at_us)
         except (msgspec.DecodeError, IndexError) as error:
             raise OnlineStoreError(
-                f"A record of '{self._plan.features}' cannot be read ({error}); publish its views again."
+                f"A record of '{self.plan.features}' cannot be read ({error}); publish its views again."
             ) from error
         if self._evaluate is not None:
             columns += self._at_request_time(self._evaluate, columns, request, rows=len(entities))
         if self._order is not None:
             columns = [columns[i] for i in self._order]
-        return OnlineFeatures(self._shape, columns, origins)
+        return OnlineFeatures(self.shape, columns, origins, publications, at_us)
 
     def _keys_of(self, entities: Rows) -> tuple[list[list[Value]], list[list[bytes | None]]]:
         """The join-key columns, and for each view the key of each row."""
@@ -80,8 +80,10 @@ class Lookup:
             raise self._wrong_rows(entities) from error
         return columns, keys  # type: ignore[return-value]  # encoding has checked the types of the values
 
-    def _look_up(self, columns: list[list[Value]], keys: list[list[bytes | None]], at_us: int | None) -> list[Origin]:
-        """Append the views' columns; how and when each view answers each row."""
+    def _look_up(
+        self, columns: list[list[Value]], keys: list[list[bytes | None]], at_us: int | None
+    ) -> tuple[int, list[Origin], list[Publication]]:
+        """Append the views' columns; the instant answered for, how and when each view answers each row, and of what."""
         views = self._views
         asked = [[key for key in wanted if key is not None] if None in wanted else wanted for wanted in keys]
         requests = [(view.namespace, wanted) for view, wanted in zip(views, asked, strict=True)]
@@ -98,13 +100,13 @@ class Lookup:
             steps, statuses, times = view.find(records, at_us, publication.watermark_us)
             columns += view.columns(steps)
             origins.append((statuses, times))
-        return origins
+        return at_us, origins, publications
 
     def _at_request_time(
         self, evaluate: Evaluate, columns: list[list[Value]], request: Rows | None, *, rows: int
     ) -> list[list[Value]]:
         """The columns of the request-time features, from keys, view columns and request."""
-        plan = self._plan
+        plan = self.plan
         given = request or ()
         rows = rows if self._keys else len(given)
         if plan.request and len(given) != rows:
@@ -134,14 +136,15 @@ class Lookup:
             if missing:
                 found = f"row {i} lacks {', '.join(missing)} and has {', '.join(map(str, entity)) or 'nothing'}"
                 break
-        return InputError(f"'{self._plan.features}' needs the join keys {needed}; {found}.")
+        return InputError(f"'{self.plan.features}' needs the join keys {needed}; {found}.")
 
     def _too_early(self, at_us: int, publications: Sequence[Publication]) -> NotPublishedError:
         view, last = max(zip(self._views, publications, strict=True), key=lambda published: published[1].published_us)
         return NotPublishedError(
             f"View '{view.label}' holds online what is in force since {format_instant(last.published_us)}, so it "
             f"cannot answer at {format_instant(at_us)}; ask for a later instant, or ask the history with "
-            "get_historical_features."
+            "get_historical_features.",
+            last.published_us,
         )
 
 

@@ -116,6 +116,8 @@ def build_lookup_plan(selection: Selection, catalog: Catalog, project: str) -> L
                 timeless=view.source.timeless,
                 windowed=bool(view.aggregations),
                 every_us=view.every_us,
+                view=view.name,
+                version=catalog.versions.get(view.name, 0),
             )
         )
     return LookupPlan(

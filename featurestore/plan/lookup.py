@@ -20,7 +20,7 @@ class LookupColumn:
 
 @dataclass(frozen=True, slots=True)
 class ViewLookup:
-    """One record per entity row: namespace, key, and what is read from it.
+    """One record per entity row: namespace, key, and what is read from it; `view` and `version` say of what.
 
     `keys` pairs the request's column name with the key's type, in the entity's order. Of a windowed view the value at
     t stands at v (`featurestore.plan.windows`), which the namespace's watermark bounds: the record's last step at or
@@ -37,6 +37,8 @@ class ViewLookup:
     timeless: bool = False
     windowed: bool = False
     every_us: int | None = None
+    view: str = ""
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

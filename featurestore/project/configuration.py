@@ -49,6 +49,21 @@ class RegistryPlace(_Section):
     url: str = "sqlite:///data/registry.db"
 
 
+class Serving(_Section):
+    """How `featurestore serve` answers; each default's reason is its description."""
+
+    host: str = Field(default="127.0.0.1", description="This machine only: nothing is open to others by accident.")
+    port: int = Field(default=6566, ge=0, le=65535, description="Where Feast's clients look for a feature server.")
+    workers: int = Field(default=1, ge=1, description="One process answers more than 5,000 requests a second.")
+    deadline_seconds: float = Field(default=2.0, gt=0, description="A caller that waits longer has given up.")
+    receive_seconds: float = Field(default=5.0, gt=0, description="A body of 1 MiB at 2 Mbit/s takes four seconds.")
+    drain_seconds: float = Field(default=10.0, gt=0, description="Five deadlines: whoever is being answered is done.")
+    body_bytes: int = Field(default=2**20, gt=0, description="1,000 entities of 1,000 bytes each.")
+    store_threads: int = Field(
+        default=16, ge=1, description="Requests that wait for Redis at once; at 0.5 ms each, 32,000 a second."
+    )
+
+
 class Configuration(_Section):
     """A project's configuration; relative paths start at the folder of the file."""
 
@@ -57,6 +72,7 @@ class Configuration(_Section):
     offline: Offline = Offline()
     online: Online = Online()
     registry: RegistryPlace = RegistryPlace()
+    serving: Serving = Serving()
 
     @field_validator("definitions")
     @classmethod
@@ -120,6 +136,11 @@ def _sentence(path: Path, fault: Mapping[str, object]) -> str:
 
 
 def _settings() -> list[str]:
-    sections: dict[str, type[_Section]] = {"offline": Offline, "online": Online, "registry": RegistryPlace}
+    sections: dict[str, type[_Section]] = {
+        "offline": Offline,
+        "online": Online,
+        "registry": RegistryPlace,
+        "serving": Serving,
+    }
     names = [name for name in Configuration.model_fields if name not in sections]
     return names + [f"{section}.{key}" for section, model in sections.items() for key in model.model_fields]

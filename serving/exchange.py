@@ -1,0 +1,48 @@
+"""A request as handlers see it, and the answer they give back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from starlette.types import Message
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+ARROW = b"application/vnd.apache.arrow.stream"
+
+
+class Answer(NamedTuple):
+    """What is sent back; `headers` beside the type and the length of the body."""
+
+    body: bytes
+    status: int = 200
+    media_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(slots=True)
+class Request:
+    """A request with its body read; `headers` by lower-case name, `path` the values of the path's parameters.
+
+    `labels` is what a handler says of it for the metrics: `service`, for one.
+    """
+
+    headers: Mapping[bytes, bytes]
+    body: bytes = b""
+    query: bytes = b""
+    path: Mapping[str, str] = field(default_factory=dict)
+    caller: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def messages_of(answer: Answer) -> tuple[Message, Message]:
+    """The two messages that send an answer."""
+    headers = [
+        (b"content-type", answer.media_type),
+        (b"content-length", b"%d" % len(answer.body)),
+        *answer.headers,
+    ]
+    start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+    return start, {"type": "http.response.body", "body": answer.body}

@@ -1,0 +1,168 @@
+"""What every request passes: route, guards, body, handler, in this order.
+
+1. The route, by method and path: 404, 405.
+2. The guards, in their order, each of which may refuse: who calls, and whether the route's scope is his.
+3. The body, whole, within its size and its time.
+4. The handler, within the deadline.
+5. The answer, an error's as well; then the observers learn of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, TypeVar
+
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as Connection
+
+from serving.errors import Refused, error_answer, unavailable
+from serving.exchange import Answer, Request, messages_of
+from serving.routes import Match, Route, RouteTable
+
+Result = TypeVar("Result")
+
+Guard: TypeAlias = Callable[[Route, Request], None]  # raises Refused, or another error of the tree
+
+
+class Observer(Protocol):
+    """Learns of every answer."""
+
+    def answered(self, route: str, request: Request, status: int, seconds: float) -> None:
+        """`route` is the route's path as declared, empty where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a body may be, and how long a request may take: to arrive, and to be answered."""
+
+    body_bytes: int
+    receive_seconds: float
+    deadline_seconds: float
+
+
+class Gate:
+    """The ASGI application: hot routes are answered here, the others by `cold`, and all pass the same guards."""
+
+    def __init__(
+        self,
+        table: RouteTable,
+        cold: ASGIApp,
+        limits: Limits,
+        guards: Sequence[Guard] = (),
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self._table = table
+        self._cold = cold
+        self._limits = limits
+        self._guards = tuple(guards)
+        self._observers = tuple(observers)
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] != "http":
+            await self._cold(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request = Request(dict(scope["headers"]), query=scope["query_string"])
+        match: Match | None = None
+        sent = _Sent(send)
+        try:
+            match = self._table.find(scope["method"], scope["path"])
+            answer = await self._pass(match, request, scope, receive, sent)
+        except Exception as error:  # noqa: BLE001 -- the process's edge: whatever happens becomes an answer
+            answer = error_answer(error)
+        if answer is not None and sent.status is None:
+            start, body = messages_of(answer)
+            await sent(start)
+            await sent(body)
+        seconds = time.perf_counter() - began
+        for observer in self._observers:
+            observer.answered(match.route.path if match else "", request, sent.status or 0, seconds)
+
+    async def _pass(
+        self, match: Match, request: Request, scope: Connection, receive: Receive, send: _Sent
+    ) -> Answer | None:
+        """The answer of a hot route; None when the cold application has sent it."""
+        route, limits = match.route, self._limits
+        request.path = match.path
+        for guard in self._guards:
+            guard(route, request)
+        request.body = await read_body(receive, request, limits)
+        if route.hot is not None:
+            answer = route.hot(request)
+            if isinstance(answer, Answer):
+                return answer
+            return await within(answer, limits.deadline_seconds)
+        await within(self._cold(scope, _replayed(request.body, receive), send), limits.deadline_seconds)
+        return None
+
+
+class _Sent:
+    """A `send` that knows whether and how the answer began."""
+
+    __slots__ = ("_send", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        return self._send(message)
+
+
+async def read_body(receive: Receive, request: Request, limits: Limits) -> bytes:
+    """The whole body; raises Refused when it is too large (413), arrives too slowly (408) or is compressed (415)."""
+    encoding = request.headers.get(b"content-encoding", b"identity")
+    if encoding != b"identity":
+        raise Refused(415, "UnsupportedEncoding", "Bodies are taken as they are; send this one without compression.")
+    declared = request.headers.get(b"content-length", b"0")
+    if not declared.isdigit() or int(declared) > limits.body_bytes:
+        raise _too_large(limits)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.receive_seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Refused(400, "Disconnected", "The caller went away before the request was whole.")
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limits.body_bytes:
+                    raise _too_large(limits)
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    except TimeoutError as error:
+        raise Refused(
+            408, "RequestTimeout", f"The request did not arrive within {limits.receive_seconds:g} s; send it faster."
+        ) from error
+
+
+async def within(work: Awaitable[Result], seconds: float) -> Result:
+    """The result of the work; raises Refused with 503 when it takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError as error:
+        raise unavailable(f"No answer within {seconds:g} s; try again.") from error
+
+
+def _too_large(limits: Limits) -> Refused:
+    return Refused(413, "TooLarge", f"The body is larger than {limits.body_bytes:,} bytes; ask in smaller parts.")
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body once, then what the server says."""
+    unread = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return replay
