@@ -11,6 +11,7 @@ FeatureStoreError
 ├── RegistryError            the registry cannot be read or written
 │   └── ConflictError        somebody else changed it since it was planned
 ├── OfflineStoreError        the offline tables cannot be read or written
+│   └── NotCommittedError    nothing was committed yet at that instant
 └── OnlineStoreError         the online store cannot be read or written
     └── NotPublishedError    nothing was published for that view, or not for that instant
 
@@ -97,6 +98,14 @@ class ConflictError(RegistryError):
 
 class OfflineStoreError(FeatureStoreError):
     """The offline tables cannot be read or written."""
+
+
+class NotCommittedError(OfflineStoreError):
+    """Nothing was committed yet at the instant asked for; the first commit came at `since_us`."""
+
+    def __init__(self, message: str, since_us: int) -> None:
+        self.since_us = since_us
+        super().__init__(message)
 
 
 class OnlineStoreError(FeatureStoreError):

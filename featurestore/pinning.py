@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from featurestore.errors import MaterializationError
-from featurestore.offline.tables import Snapshot
+from featurestore.errors import InputError, MaterializationError
+from featurestore.offline.tables import OfflineTables, Snapshot
 from featurestore.plan.building import ViewInput
 from featurestore.plan.catalog import Catalog, ViewRecord
 from featurestore.plan.intervals import Committed
 from featurestore.plan.selection import Selection, view_members
 from featurestore.plan.views import stored_rows, table_name
+from featurestore.timeline import Clock, format_instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,11 @@ class ViewPin:
         return None if self.snapshot is None else self.snapshot.watermark_us
 
     def stored(self) -> ViewInput:
-        """The view's rows in that version; raises MaterializationError when nothing was committed."""
-        if self.snapshot is None:
+        """The view's rows in that version; raises MaterializationError when nothing was committed.
+
+        A windowed view has no step before rows of its source were committed, whatever was pushed.
+        """
+        if self.snapshot is None or (self.record.aggregations and self.watermark_us is None):
             raise MaterializationError(
                 f"View '{self.record.name}' was never materialized; run `featurestore materialize`, or ask with "
                 "from_source=True."
@@ -76,7 +80,26 @@ class Pins:
     def committed(self) -> dict[str, Committed]:
         """The committed interval of each view that has one."""
         return {
-            name: Committed(pin.snapshot.start_us, pin.snapshot.watermark_us)
+            name: committed
             for name, pin in self.views.items()
-            if pin.snapshot is not None and not pin.record.source.timeless
+            if (committed := committed_interval(pin.snapshot)) is not None and not pin.record.source.timeless
         }
+
+
+def committed_interval(snapshot: Snapshot | None) -> Committed | None:
+    """What a version of a table holds without a gap; None when nothing was taken from the source yet."""
+    if snapshot is None or snapshot.watermark_us is None:
+        return None
+    return Committed(snapshot.start_us, snapshot.watermark_us)
+
+
+def committed_by(as_of_us: int | None, tables: OfflineTables, now_us: Clock) -> Callable[[ViewRecord], Snapshot | None]:
+    """What finds the newest version of a view's table that was committed by an instant (None: by now).
+
+    Raises InputError for an instant in the future, whose answer may still change.
+    """
+    if as_of_us is None:
+        return lambda view: tables.snapshot(table_name(view))
+    if as_of_us > now_us():
+        raise InputError(f"as_of {format_instant(as_of_us)} lies in the future; more may be committed before it.")
+    return lambda view: tables.snapshot_at(table_name(view), as_of_us)

@@ -16,7 +16,6 @@ from featurestore.plan.catalog import Catalog, ViewRecord
 from featurestore.plan.intervals import Asked
 from featurestore.plan.nodes import Scan
 from featurestore.plan.selection import select
-from featurestore.plan.views import table_name
 from featurestore.project.configuration import find_root, load_configuration
 from featurestore.registry.base import DatasetRecord, ModelRecord, Revision
 from featurestore.registry.diff import CatalogDiff, diff
@@ -85,9 +84,8 @@ class FeatureStore:
             self.registry.apply(plan, self.actor)
         for change in plan.changes:
             view = plan.target.views.get(change.name) if change.kind == "view" else None
-            snapshot = self.tables.snapshot(table_name(view)) if view else None
-            if view and snapshot and change.action in ("added", "changed"):
-                self._materializer.publisher.publish(view, snapshot)
+            if view and change.action in ("added", "changed"):
+                self._materializer.publish(view)
         return plan
 
     def catalog(self) -> Catalog:
@@ -140,24 +138,34 @@ class FeatureStore:
         *,
         timestamp: str = "event_timestamp",
         from_source: bool = False,
+        as_of: datetime | None = None,
         statuses: bool = False,
     ) -> TrainingSet:
         """For each spine row the features as they were known at its `timestamp`: one row each, in the spine's order.
 
         `spine`: a polars or pandas frame, an Arrow table or reader, a Parquet path, or a SQL query over views, sources
-        and datasets. `from_source` computes from the sources without materializing; `statuses` adds
-        `<feature>__status`. Raises UnknownNameError, and InputError for a spine that does not fit.
+        and datasets. `from_source` computes from the sources without materializing; `as_of` answers with what each
+        view had committed at that instant; `statuses` adds `<feature>__status`. Raises UnknownNameError, InputError
+        for a spine that does not fit, and NotCommittedError when a view had committed nothing yet.
         """
-        pins = self.pins(features)
+        if from_source and as_of is not None:
+            raise InputError(
+                "as_of asks for what was committed, and from_source for what the sources hold now; give one of them."
+            )
+        pins = self.pins(features, as_of)
         return self.retrieve(spine, pins, timestamp=timestamp, from_source=from_source, statuses=statuses)
 
-    def pins(self, features: Features) -> Pins:
-        """What the features' answers rest on now: the applied records, and the newest version of each view's table."""
-        from featurestore.pinning import Pins
+    def pins(self, features: Features, as_of: datetime | None = None) -> Pins:
+        """What the features' answers rest on: the applied records, and of each view's table the newest version.
+
+        With `as_of` the newest version that was committed by then; raises NotCommittedError when there was none.
+        """
+        from featurestore.pinning import Pins, committed_by
 
         revision, catalog = self.registry.catalog()
         selection = select(_named(features), catalog)
-        return Pins.of(selection, catalog, revision, lambda view: self.tables.snapshot(table_name(view)))
+        as_of_us = None if as_of is None else instant_us(as_of, "as_of")
+        return Pins.of(selection, catalog, revision, committed_by(as_of_us, self.tables, self.now_us))
 
     def retrieve(
         self,
@@ -311,19 +319,15 @@ class FeatureStore:
 
     @cached_property
     def _materializer(self) -> Materializer:
+        from featurestore.materialization.judging import Judge
         from featurestore.materialization.publishing import Publisher
         from featurestore.materialization.runner import Materializer
         from featurestore.project.contracts import ContractLoader
 
-        return Materializer(
-            root=str(self.root),
-            engine=self.engine,
-            tables=self.tables,
-            quarantine=self.quarantine,
-            load_contract=ContractLoader(self.root, self.configuration.definitions),
-            publisher=Publisher(self.configuration.project, self.engine, self.online),
-            now_us=self.now_us,
-        )
+        load_contract = ContractLoader(self.root, self.configuration.definitions)
+        judge = Judge(str(self.root), self.engine, self.quarantine, load_contract, self.now_us)
+        publisher = Publisher(self.configuration.project, self.engine, self.online)
+        return Materializer(self.engine, self.tables, judge, publisher)
 
     def close(self) -> None:
         """Release the engine, the online store and the registry."""

@@ -19,6 +19,7 @@ Visibility = Literal["event", "created"]  # whether a row hides before its event
 EVENT_TIMESTAMP = "__event_timestamp"  # canonical columns of a view's rows; names with "__" cannot be declared
 CREATED_TIMESTAMP = "__created_timestamp"
 SEQUENCE = "__sequence"  # int64; ingestion order: decides ties of event time and created time, greatest wins
+FIRST_PUSHED = 2**62  # sequences of pushed rows begin here, so that rows from the source come before them
 
 Clock = Callable[[], int]  # the present instant in microseconds; passed in, so that tests and replays can set it
 MICROSECOND = timedelta(microseconds=1)

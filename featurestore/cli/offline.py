@@ -132,6 +132,7 @@ def historical(
     out: Annotated[Path | None, typer.Option(help="Write all rows to this Parquet file.")] = None,
     save: Annotated[str | None, typer.Option(help="Save as the next version of this dataset.")] = None,
     from_source: Annotated[bool, typer.Option("--from-source", help="Compute without materializing.")] = False,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Answer with what was committed by then.")] = None,
     statuses: Annotated[bool, typer.Option("--statuses", help="Add <feature>__status columns.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show the plan; compute nothing.")] = False,
     limit: Limit = 10,
@@ -141,7 +142,12 @@ def historical(
     with open_store() as store:
         asked = features[0] if len(features) == 1 else features
         training = store.get_historical_features(
-            spine, asked, timestamp=timestamp, from_source=from_source, statuses=statuses
+            spine,
+            asked,
+            timestamp=timestamp,
+            from_source=from_source,
+            as_of=None if as_of is None else parse_instant(as_of),
+            statuses=statuses,
         )
         if explain:
             typer.echo(training.explain())

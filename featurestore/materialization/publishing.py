@@ -38,17 +38,16 @@ class Publisher:
     def publish(self, view: ViewRecord, snapshot: Snapshot, run: Run | None = None) -> int:
         """Bring the view's namespace to a table version and return the number of records written.
 
-        Does nothing when it stands there already. Writes only the keys that `run` changed when the namespace stood at
-        the version the run began on, the run only went forward, and no event can have been sent again, which may take
-        the last one from a key of long ago; otherwise replaces the whole in one switch, which also heals what a crash
-        left behind.
+        Does nothing when it stands there already, and for a windowed view without watermark, which has no step. Writes
+        only the keys that `run` changed when the namespace stood at the version the run began on, the run only went
+        forward, and no event can have been sent again, which may take the last one from a key of long ago; otherwise
+        replaces the whole in one switch, which also heals what a crash left behind.
         """
         space = namespace(self.project, view)
-        target = Publication(
-            published_us=UNBOUNDED if view.source.timeless else snapshot.watermark_us,
-            version=snapshot.version,
-            watermark_us=None if view.source.timeless else snapshot.watermark_us,
-        )
+        watermark = None if view.source.timeless else snapshot.watermark_us
+        if view.aggregations and watermark is None:
+            return 0
+        target = Publication(UNBOUNDED if watermark is None else watermark, snapshot.version, watermark)
         before = self.published(view)
         if before == target:
             return 0

@@ -1,13 +1,14 @@
 """Delta tables that hold what views have committed.
 
-One table per storage fingerprint. A commit replaces one interval and carries, as Delta application transactions, the
-committed start and the watermark, so that data and progress become visible in the same instant; and for people, as
-custom metadata, the view, the interval and the row counts.
+One table per storage fingerprint. A commit replaces one interval, or adds rows, and carries as Delta application
+transactions the marks of the table and the lease it was made under, so that data and progress become visible in the
+same instant; and for people, as custom metadata, the view, the interval and the row counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -16,49 +17,90 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from featurestore.errors import ConflictError, OfflineStoreError
-from featurestore.timeline import EVENT_TIMESTAMP, to_datetime
+from featurestore.errors import ConflictError, NotCommittedError, OfflineStoreError
+from featurestore.offline.lease import lease
+from featurestore.timeline import EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE, format_instant, to_datetime
 
-UNBOUNDED = -(2**63)  # stands for the beginning of time, where a first run took everything
+UNBOUNDED = -(2**63)  # stands for the beginning of time, where a first run took everything; and for no mark at all
 _LAYOUT = WriterProperties(compression="SNAPPY", max_row_group_size=122_880)  # what DuckDB reads in one go
 _START, _WATERMARK, _REACH = "featurestore.start", "featurestore.watermark", "featurestore.reach"
+_CREATED, _LEASE = "featurestore.created", "featurestore.lease"
+_COMMITTED_AT = "featurestore.committed_at"  # microseconds of the store's clock; in the log's metadata as well
+_SETTINGS = {"delta.enableExpiredLogCleanup": "false"}  # old versions answer `as_of`; upkeep decides how long
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a table has taken from the source without a gap: events in [start_us, watermark_us).
+
+    `start_us` None: from the beginning. `watermark_us` None: nothing yet, though rows may have been pushed. Events
+    before `reach_us` do not exist for a windowed view (None: all do). `created_us` is the greatest created time that
+    the source had when it was last read to its end: what comes later with a greater one is late (None: there is none).
+    """
+
+    start_us: int | None = None
+    watermark_us: int | None = None
+    reach_us: int | None = None
+    created_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One version of a table: its data files, and what is committed without a gap: [start_us, watermark_us).
+    """One version of a table: its data files, and its marks.
 
-    `start_us` None: from the beginning. `reach_us`: events before it do not exist for a windowed view (None: all do).
-    `committed_at_us` is when this version was committed.
+    `committed_at_us` is when this version was committed, by the store's clock; it never falls from one version to the
+    next. `token` is that of the lease it was committed under.
     """
 
     table: str
     version: int
     files: tuple[str, ...]
     rows: int
-    start_us: int | None
-    watermark_us: int
-    reach_us: int | None
+    marks: Marks
     committed_at_us: int
+    token: int
+
+    @property
+    def start_us(self) -> int | None:
+        """Where what is committed without a gap begins; None: at the beginning."""
+        return self.marks.start_us
+
+    @property
+    def watermark_us(self) -> int | None:
+        """Where what is committed without a gap ends; None: nothing was taken from the source yet."""
+        return self.marks.watermark_us
+
+    @property
+    def reach_us(self) -> int | None:
+        """The earliest event that exists for a windowed view; None: all do."""
+        return self.marks.reach_us
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Rows from the source with event time in [from_us, until_us), open where None; `whole`: pushed rows as well."""
+
+    from_us: int | None = None
+    until_us: int | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one commit replaces: rows with event time in [delete_from_us, end_us); with both None all of them.
+    """One commit: its rows take the place of `replaced` (None: they are added).
 
-    `delete_from_us` None alone: from the beginning. `start_us` and `watermark_us` are what is committed without a gap
-    afterwards, `reach_us` the earliest event that exists for a windowed view. `base_version` is the version this was
-    computed on; None means that there was no table. `notes` are kept in the log for people.
+    `base_version` is the version this was computed on; None means that there was no table. `marks` are the table's
+    afterwards. `at_us` is the instant of the commit and `token` that of the lease it is made under. `notes` are kept
+    in the log for people.
     """
 
     table: str
     base_version: int | None
-    delete_from_us: int | None
-    end_us: int | None
-    start_us: int | None
-    watermark_us: int
+    replaced: Replaced | None
+    marks: Marks
+    at_us: int
+    token: int
     notes: Mapping[str, str]
-    reach_us: int | None = None
 
     @property
     def version(self) -> int:
@@ -74,32 +116,62 @@ class OfflineTables:
 
     def snapshot(self, table: str, version: int | None = None) -> Snapshot | None:
         """The newest version (or the given one) of a table; None when it was never committed."""
-        path = self.directory / table
-        if not (path / "_delta_log").exists():
+        delta = self._delta(table, version)
+        return None if delta is None else self._readable(table, delta)
+
+    def snapshot_at(self, table: str, at_us: int) -> Snapshot | None:
+        """The newest version that was committed at or before an instant; None when the table was never committed.
+
+        Raises NotCommittedError when its first commit came later, or the files of that version were removed since.
+        """
+        delta = self._delta(table)
+        if delta is None:
             return None
-        try:
-            return _snapshot(table, DeltaTable(path, version=version))
-        except TableNotFoundError:
-            return None
-        except (DeltaError, OSError, ValueError) as error:
+        commits = {int(entry["version"]): int(entry[_COMMITTED_AT]) for entry in delta.history()}
+        known = [version for version, instant in commits.items() if instant <= at_us]
+        if not known:
+            since_us = min(commits.values())
+            raise NotCommittedError(
+                f"Offline table '{table}' held nothing yet at {format_instant(at_us)}; its first commit came at "
+                f"{format_instant(since_us)}. Ask for that instant or a later one.",
+                since_us,
+            )
+        found = self.snapshot(table, max(known))
+        if found is None or not all(Path(file).exists() for file in found.files):
             raise OfflineStoreError(
-                f"Offline table '{table}' in {self.directory} cannot be read: {_first_line(error)}. Restore the "
-                "folder, or delete it and materialize again."
-            ) from error
+                f"Offline table '{table}' in {self.directory} no longer has the files of version {max(known)}, which "
+                f"stood at {format_instant(at_us)}. Ask for a later instant."
+            )
+        return found
+
+    @contextmanager
+    def lease(self, table: str, wait_s: float = 0) -> Iterator[int]:
+        """Hold the right to write one table, and yield its token, which is greater than that of every earlier holder.
+
+        Raises ConflictError when another process or thread holds it for longer than `wait_s`.
+        """
+        with lease(self.directory, table, wait_s, self._newest_token) as token:
+            yield token
 
     def commit(self, commit: Commit, rows: pa.RecordBatchReader) -> Snapshot:
-        """Replace the commit's interval by `rows` and return the new version; nothing is visible before that.
+        """Write `rows` as the commit says and return the new version; nothing is visible before that.
 
-        Raises ConflictError when another writer committed since `base_version`, OfflineStoreError when the disk
-        refuses. An error while `rows` are read leaves the table as it was.
+        Raises ConflictError when another writer committed since `base_version`, or took the lease since `token`;
+        OfflineStoreError when the disk refuses. An error while `rows` are read leaves the table as it was.
         """
-        before = self.snapshot(commit.table)
-        found = before.version if before else None
-        if found != commit.base_version:
+        delta = self._delta(commit.table)
+        before = None if delta is None else self._readable(commit.table, delta)
+        if before and before.token > commit.token:
+            raise ConflictError(
+                f"Offline table '{commit.table}' was taken over by another writer, which found this one dead. Run "
+                "again."
+            )
+        if (before.version if before else None) != commit.base_version:
             raise _conflict(commit)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._write(commit, rows)
+            target = self.directory / commit.table if delta is None else delta
+            _write(target, commit, rows, max(commit.at_us, before.committed_at_us) if before else commit.at_us)
         except CommitFailedError as error:
             raise _conflict(commit) from error
         except (DeltaError, OSError) as error:
@@ -111,43 +183,86 @@ class OfflineTables:
         assert after is not None
         return after
 
-    def _write(self, commit: Commit, rows: pa.RecordBatchReader) -> None:
-        path = self.directory / commit.table
-        marks = {_START: commit.start_us, _WATERMARK: commit.watermark_us, _REACH: commit.reach_us}
-        properties = CommitProperties(
-            custom_metadata=dict(commit.notes),
-            app_transactions=[Transaction(n, UNBOUNDED if us is None else us) for n, us in marks.items()],
-            max_commit_retries=0,
+    def _delta(self, table: str, version: int | None = None) -> DeltaTable | None:
+        path = self.directory / table
+        if not (path / "_delta_log").exists():
+            return None
+        try:
+            return DeltaTable(path, version=version)
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError, ValueError) as error:
+            raise self._unreadable(table, error) from error
+
+    def _readable(self, table: str, delta: DeltaTable) -> Snapshot:
+        try:
+            return _snapshot(table, delta)
+        except (DeltaError, OSError, ValueError) as error:
+            raise self._unreadable(table, error) from error
+
+    def _unreadable(self, table: str, error: Exception) -> OfflineStoreError:
+        return OfflineStoreError(
+            f"Offline table '{table}' in {self.directory} cannot be read: {_first_line(error)}. Restore the folder, or "
+            "delete it and materialize again."
         )
-        if commit.base_version is None:
-            write_deltalake(path, rows, mode="error", commit_properties=properties, writer_properties=_LAYOUT)
-            return
-        predicate = _interval_predicate(commit)
+
+    def _newest_token(self, table: str) -> int:
+        found = self.snapshot(table)
+        return found.token if found else 0
+
+
+def _write(target: Path | DeltaTable, commit: Commit, rows: pa.RecordBatchReader, at_us: int) -> None:
+    """Commit on exactly the version that `target` has loaded: another commit meanwhile is a conflict."""
+    marks = commit.marks
+    states = {
+        _START: marks.start_us,
+        _WATERMARK: marks.watermark_us,
+        _REACH: marks.reach_us,
+        _CREATED: marks.created_us,
+        _LEASE: commit.token,
+        _COMMITTED_AT: at_us,
+    }
+    properties = CommitProperties(
+        custom_metadata={**commit.notes, _COMMITTED_AT: str(at_us)},
+        app_transactions=[Transaction(name, UNBOUNDED if us is None else us) for name, us in states.items()],
+        max_commit_retries=0,
+    )
+    if isinstance(target, Path):
         write_deltalake(
-            path,
+            target,
+            rows,
+            mode="error",
+            configuration=_SETTINGS,
+            commit_properties=properties,
+            writer_properties=_LAYOUT,
+        )
+    elif commit.replaced is None:
+        write_deltalake(target, rows, mode="append", commit_properties=properties, writer_properties=_LAYOUT)
+    else:
+        write_deltalake(
+            target,
             rows,
             mode="overwrite",
-            predicate=predicate,
+            predicate=_predicate(commit.replaced),
             commit_properties=properties,
             writer_properties=_LAYOUT,
         )
 
 
 def _snapshot(table: str, delta: DeltaTable) -> Snapshot:
-    start, watermark, reach = (delta.transaction_version(name) for name in (_START, _WATERMARK, _REACH))
-    if start is None or watermark is None or reach is None:
+    marks = [delta.transaction_version(name) for name in (_START, _WATERMARK, _REACH, _CREATED)]
+    token, committed_at = (delta.transaction_version(name) for name in (_LEASE, _COMMITTED_AT))
+    if token is None or committed_at is None or None in marks:
         raise ValueError("it carries no watermark, so this platform did not write it")
-    latest = delta.history(limit=1)[0]
     counts = pa.table(delta.get_add_actions(flatten=True)).column("num_records").to_pylist()
     return Snapshot(
         table=table,
         version=delta.version(),
         files=tuple(_local_path(uri) for uri in delta.file_uris()),
         rows=sum(counts),
-        start_us=None if start == UNBOUNDED else start,
-        watermark_us=watermark,
-        reach_us=None if reach == UNBOUNDED else reach,
-        committed_at_us=int(latest["timestamp"]) * 1000,
+        marks=Marks(*(None if mark == UNBOUNDED else mark for mark in marks)),
+        committed_at_us=committed_at,
+        token=token,
     )
 
 
@@ -155,19 +270,20 @@ def _local_path(uri: str) -> str:
     return unquote(urlparse(uri).path) if uri.startswith("file:") else uri
 
 
-def _interval_predicate(commit: Commit) -> str | None:
-    bounds = []
-    if commit.delete_from_us is not None:
-        bounds.append(f"{EVENT_TIMESTAMP} >= '{to_datetime(commit.delete_from_us).isoformat()}'")
-    if commit.end_us is not None:
-        bounds.append(f"{EVENT_TIMESTAMP} < '{to_datetime(commit.end_us).isoformat()}'")
-    return " AND ".join(bounds) or None
+def _predicate(replaced: Replaced) -> str | None:
+    """What the rows that go away have in common; None: all rows."""
+    if replaced.whole:
+        return None
+    bounds = [f"{SEQUENCE} < {FIRST_PUSHED}"]
+    if replaced.from_us is not None:
+        bounds.append(f"{EVENT_TIMESTAMP} >= '{to_datetime(replaced.from_us).isoformat()}'")
+    if replaced.until_us is not None:
+        bounds.append(f"{EVENT_TIMESTAMP} < '{to_datetime(replaced.until_us).isoformat()}'")
+    return " AND ".join(bounds)
 
 
 def _conflict(commit: Commit) -> ConflictError:
-    return ConflictError(
-        f"Offline table '{commit.table}' was committed to by another materialization meanwhile. Run again."
-    )
+    return ConflictError(f"Offline table '{commit.table}' was committed to by another writer meanwhile. Run again.")
 
 
 def _first_line(error: Exception) -> str:

@@ -36,9 +36,9 @@ decode_steps = msgspec.msgpack.Decoder(list[list]).decode  # type: ignore[type-a
 class Publication:
     """A namespace's metadata: what its records are the current values of.
 
-    The records answer instants at or after `published_us` (for a timeless view: any). `version` is the offline table
-    version they were read from, `watermark_us` the end of what is committed there without a gap (null for a timeless
-    view).
+    The records answer instants at or after `published_us` (for a timeless view, and one whose rows were only pushed:
+    any). `version` is the offline table version they were read from, `watermark_us` the end of what is committed there
+    without a gap (null for such views).
     """
 
     published_us: int

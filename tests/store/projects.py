@@ -51,6 +51,25 @@ def open_project(root: Path) -> FeatureStore:
     return FeatureStore(root, now_us=lambda: instant_us(NOW, "now"))
 
 
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def __call__(self) -> int:
+        return instant_us(self.at, "now")
+
+
+def make_clocked(root: Path, definitions: str, **tables: pl.DataFrame) -> tuple[FeatureStore, Clock]:
+    """A project whose clock can be set and stands at January 1, 2024, its definitions applied."""
+    make_project(root, definitions, **tables).close()
+    clock = Clock(day(1))
+    store = FeatureStore(root, now_us=clock)
+    store.apply()
+    return store, clock
+
+
 PURCHASES = """
 customer = Entity("customer", join_keys={"customer": String})
 purchases = ParquetSource("purchases", path="data/purchases.parquet", event_timestamp="at")

@@ -17,7 +17,7 @@ from tests.store.projects import PURCHASES, day, make_project, open_project, pur
 # where a process is killed: the n-th call of a function of a module
 POINTS = {
     "before the first commit": ("featurestore.offline.tables", "OfflineTables.commit", 1),
-    "while rows are written": ("featurestore.materialization.runner", "_stored_reader", 2),
+    "while rows are written": ("featurestore.materialization.writing", "stored_reader", 2),
     "between two commits": ("featurestore.offline.tables", "OfflineTables.commit", 2),
     "after the last commit": ("featurestore.materialization.publishing", "Publisher.publish", 1),
     "while records are packed": ("featurestore.online.values", "_stamps", 1),

@@ -1,0 +1,130 @@
+"""What stands before every commit: rows of a view, from its source or handed in, through the gate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from sqlglot import exp
+
+from featurestore.contracts.gate import Gate
+from featurestore.contracts.quarantine import Quarantine
+from featurestore.contracts.verdict import Occasion, Outcome, Verdict
+from featurestore.engines.base import OfflineEngine
+from featurestore.errors import GateRefused
+from featurestore.plan.catalog import ContractRecord, ViewRecord
+from featurestore.plan.materialization import ExtractPlan
+from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Computed, FrameScan, Scan, SourceRows
+from featurestore.plan.views import kept_columns, scan_of, source_rows
+from featurestore.timeline import Clock
+
+if TYPE_CHECKING:
+    from featurestore.contracts.inspection import ContractColumn
+    from featurestore.contracts.model import ContractModel
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges rows of one project's views; `root` is where relative source paths start."""
+
+    root: str
+    engine: OfflineEngine
+    quarantine: Quarantine
+    load_contract: Callable[[ContractRecord], ContractModel]
+    now_us: Clock
+
+    def rows(self, view: ViewRecord, scan: Scan | None = None, start_us: int | None = None) -> SourceRows:
+        """The view's rows computed from its source (or from another scan of the same columns), as the gate sees them.
+
+        They carry the source columns that the contract asks for. `start_us` is the committed start.
+        """
+        scan = scan or scan_of(view.source, self.root)
+        extra = () if view.contract is None else self._carried(view, scan, self.load_contract(view.contract))
+        return replace(source_rows(view, self.root, start_us, extra), scan=scan)
+
+    def verdict(self, view: ViewRecord, plan: ExtractPlan, occasion: Occasion) -> Verdict:
+        """The gate's verdict on the rows of a plan; nothing is written."""
+        assert isinstance(plan.rows, SourceRows)  # stored rows were judged before
+        contract = None if view.contract is None else self.load_contract(view.contract)
+        with self.engine.extract(plan) as reader:
+            table = reader.read_all()
+        gate = Gate.of(plan.rows, contract, view.on_refusal)
+        return gate.check(table, occasion, self.quarantine.waivers(view.name))
+
+    def admit(self, view: ViewRecord, plan: ExtractPlan, occasion: Occasion) -> Verdict:
+        """The verdict of a gate that did not refuse, with what it dropped in quarantine.
+
+        Raises GateRefused, with the rows in quarantine, when it refuses.
+        """
+        verdict = self.verdict(view, plan, occasion)
+        if verdict.outcome is not Outcome.PASSED:
+            entry = self.quarantine.keep(verdict, self.now_us())
+            if verdict.outcome is Outcome.REFUSED:
+                raise GateRefused(
+                    f"{verdict.summary} See `featurestore quarantine show {entry.id}`; mend the rows, or let them "
+                    f"through with `featurestore quarantine release {entry.id} --reason ...`, then run again."
+                )
+        return verdict
+
+    def untimed(self, view: ViewRecord, scan: Scan) -> int:
+        """How many rows of a scan have no event time, and so belong to no interval."""
+        column, table = (exp.to_identifier(n, quoted=True) for n in (str(view.source.event_timestamp), scan.name))
+        counting = (
+            exp.select(exp.Count(this=exp.Star()))
+            .from_(exp.Table(this=table))
+            .where(exp.column(column).is_(exp.null()))
+        )
+        with self.engine.query(counting.sql("duckdb"), (scan,)) as reader:
+            return int(reader.read_all().column(0)[0].as_py())
+
+    def refuse_untimed(self, view: ViewRecord, scan: Scan) -> None:
+        """Refuse rows without event time, which no interval would ever show to the gate, unless the view drops rows."""
+        if view.source.timeless or view.on_refusal == "drop":
+            return
+        if untimed := self.untimed(view, scan):
+            raise GateRefused(
+                f"View '{view.name}': {untimed} rows of source '{view.source.name}' have no event time "
+                f"('{view.source.event_timestamp}' is null), so they belong to no interval. Mend the source, filter "
+                'them in a SqlSource, or declare on_refusal="drop".'
+            )
+
+    def _carried(self, view: ViewRecord, scan: Scan, contract: ContractModel) -> tuple[str, ...]:
+        """The source columns that the contract asks for and the rows do not have anyway."""
+        from featurestore.contracts.inspection import contract_columns  # pandera is slow to import
+
+        wanted = contract_columns(contract)
+        have = {
+            *(key for key, _ in view.keys),
+            *(column.stored for column in kept_columns(view)),
+            view.source.event_timestamp,
+            view.source.created_timestamp,
+        }
+        offered = [name for name, _ in self.engine.columns(scan) if name not in have]
+        return tuple(name for name in offered if any(_names(column, name) for column in wanted))
+
+
+def _names(column: ContractColumn, name: str) -> bool:
+    return bool(re.fullmatch(column.name, name)) if column.pattern else column.name == name
+
+
+def accepted_rows(view: ViewRecord, accepted: pa.Table) -> SourceRows:
+    """Rows that passed the gate, as if they were the source; their order is the ingestion order."""
+    rows = source_rows(view, "")
+    return replace(
+        rows,
+        scan=frame_scan(view.source.name, accepted),
+        event_timestamp=None if view.source.timeless else EVENT_TIMESTAMP,
+        created_timestamp=None if view.source.created_timestamp is None else CREATED_TIMESTAMP,
+        columns=tuple(Computed(column.name, column.dtype, column.name) for column in rows.columns),
+    )
+
+
+def frame_scan(name: str, table: pa.Table) -> FrameScan:
+    """Rows in memory as a scan."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return FrameScan(name, sink.getvalue().to_pybytes())
