@@ -20,6 +20,7 @@ EVENT_TIMESTAMP = "__event_timestamp"  # canonical columns of a view's rows; nam
 CREATED_TIMESTAMP = "__created_timestamp"
 SEQUENCE = "__sequence"  # int64; ingestion order: decides ties of event time and created time, greatest wins
 FIRST_PUSHED = 2**62  # sequences of pushed rows begin here, so that rows from the source come before them
+DELETED = "__deleted"  # Bool, never null; only where the source names its `deleted`: whether the row is a marker
 
 Clock = Callable[[], int]  # the present instant in microseconds; passed in, so that tests and replays can set it
 MICROSECOND = timedelta(microseconds=1)

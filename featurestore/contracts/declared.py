@@ -12,25 +12,29 @@ import pyarrow.compute as pc
 
 from featurestore.arrow import logical_type
 from featurestore.contracts.failures import Failure, Mask
-from featurestore.dtypes import Timestamp, Vector
-from featurestore.plan.nodes import EVENT_TIMESTAMP, Column
+from featurestore.dtypes import Bool, Timestamp, Vector
+from featurestore.plan.nodes import DELETED, EVENT_TIMESTAMP, Column
 
 NOT_NULL = "not_nullable"  # as pandera calls it: the same rule, whoever sets it
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a view declares of its rows. A timeless view has no event time and one row per key."""
+    """What a view declares of its rows. A timeless view has no event time and one row per key; `marked` ones tell
+    which rows are markers.
+    """
 
     keys: tuple[Column, ...]
     columns: tuple[Column, ...]
     timeless: bool = False
+    marked: bool = False
 
     @property
     def declared(self) -> tuple[Column, ...]:
-        """Every column that a chunk must have: keys, event time, columns."""
+        """Every column that a chunk must have: keys, event time, marker, columns."""
         times = () if self.timeless else (Column(EVENT_TIMESTAMP, Timestamp),)
-        return (*self.keys, *times, *self.columns)
+        marker = (Column(DELETED, Bool),) if self.marked else ()
+        return (*self.keys, *times, *marker, *self.columns)
 
     @property
     def never_null(self) -> tuple[str, ...]:

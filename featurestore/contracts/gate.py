@@ -9,6 +9,8 @@ What a gate decides:
 - A custom check is believed to be row-wise only as long as it says the same of the dropped rows alone, and nothing
   of the rows that remain: what is accepted passes the contract by itself.
 - NaN counts as null for `nullable=False`, and satisfies no built-in comparison.
+- A marker, a row that only cancels another, must have its keys, its event time and the declared types. No contract
+  looks at it: neither at its values, which may be null, nor beside other rows.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurestore.contracts.declared import Shape, row_failures, structure_failures
 from featurestore.contracts.failures import Failure, Mask, failing_rows, merge, row_reasons, to_reasons
 from featurestore.contracts.verdict import REASONS, LetThrough, Occasion, Outcome, Policy, Verdict
 from featurestore.contracts.waiver import Pardon, Waiver, chunk_digest, pardon
 from featurestore.errors import GateRefused
-from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE, Column, SourceRows
+from featurestore.plan.nodes import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE, Column, SourceRows
 
 if TYPE_CHECKING:
     from featurestore.contracts.model import ContractModel
@@ -38,7 +41,8 @@ class Gate:
 
     `keys` and `columns` are what the view declares; a chunk may carry source columns beside them. The contract sees
     keys, times under the source's own names (`event_timestamp` None: timeless), source columns and computed columns;
-    a column of the view hides a time of the same name. Raises InputError when the contract cannot stand as one.
+    a column of the view hides a time of the same name. `marked`: rows may be markers. Raises InputError when the
+    contract cannot stand as one.
     """
 
     view: str
@@ -46,6 +50,7 @@ class Gate:
     columns: tuple[Column, ...]
     event_timestamp: str | None
     created_timestamp: str | None = None
+    marked: bool = False
     contract: ContractModel | None = None
     policy: Policy = "refuse"
 
@@ -64,6 +69,7 @@ class Gate:
             columns=tuple(Column(column.name, column.dtype) for column in rows.columns),
             event_timestamp=rows.event_timestamp,
             created_timestamp=rows.created_timestamp,
+            marked=rows.deleted is not None,
             contract=contract,
             policy=policy,
         )
@@ -94,7 +100,7 @@ class Gate:
 
     @property
     def _shape(self) -> Shape:
-        return Shape(self.keys, self.columns, timeless=self.event_timestamp is None)
+        return Shape(self.keys, self.columns, timeless=self.event_timestamp is None, marked=self.marked)
 
     def _contract_digest(self) -> str | None:
         if self.contract is None:
@@ -128,15 +134,18 @@ class Gate:
         )
 
         require_validation()
-        schema, frame = contract_schema(self.contract), self._natural(chunk)
+        judged = ~pc.fill_null(chunk.column(DELETED), False).to_numpy() if self.marked else None
+        schema = contract_schema(self.contract)
+        frame = self._natural(chunk if judged is None else chunk.filter(pa.array(judged)))
         if prove:
             prove_refusal(schema, frame)
-        return contract_failures(schema, frame)
+        failures = contract_failures(schema, frame)
+        return failures if judged is None else tuple(_among(judged, failure) for failure in failures)
 
     def _natural(self, chunk: pa.Table) -> pl.DataFrame:
         """The chunk as a contract sees it: times under the source's names, no ingestion order."""
         names = self._time_names(chunk)
-        hidden = {EVENT_TIMESTAMP, CREATED_TIMESTAMP, SEQUENCE} - names.keys()
+        hidden = {EVENT_TIMESTAMP, CREATED_TIMESTAMP, SEQUENCE, DELETED} - names.keys()
         return pl.DataFrame(chunk.select([c for c in chunk.column_names if c not in hidden])).rename(names)
 
     def _time_names(self, chunk: pa.Table) -> dict[str, str]:
@@ -191,6 +200,15 @@ class Gate:
             let_through=by,
             chunk=whole,
         )
+
+
+def _among(judged: Mask, failure: Failure) -> Failure:
+    """The failure of a part of the rows as one of all rows."""
+    if failure.rows is None:
+        return failure
+    rows = np.zeros(len(judged), bool)
+    rows[judged] = failure.rows
+    return replace(failure, rows=rows)
 
 
 def content_columns(rows: pa.Table) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from featurestore.definitions.view import FeatureView
 
 NO_DELAY = timedelta(0)
+_OPTIONAL = ("created_timestamp", "event_id", "deleted")  # what may name a column, and need not
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,10 @@ class _TimedSource:
 
     `event_timestamp` names the column that says when a row happened; `created_timestamp` the one that says when it
     became known (decides ties; with visibility "created" also hides the row before). `event_id` names the column whose
-    equal values are re-sends of one event, of which the latest created counts (windowed views). `delay`: how long
-    after its event time a row can be seen. A `timeless` source has no time column; its rows hold at all times.
+    equal values are re-sends of one event, of which the latest created counts (windowed views). `deleted` names a Bool
+    column: a row where it is true is a marker, which cancels the row of its key and event time (in a windowed view the
+    event with its id); null is false. `delay`: how long after its event time a row can be seen. A `timeless` source has
+    no time column; its rows hold at all times.
     """
 
     name: str
@@ -32,6 +35,7 @@ class _TimedSource:
     event_timestamp: str | None = None
     created_timestamp: str | None = None
     event_id: str | None = None
+    deleted: str | None = None
     delay: timedelta = NO_DELAY
     timeless: bool = False
     visibility: Visibility = "event"
@@ -94,7 +98,10 @@ class FrameSource(_TimedSource):
 
 @dataclass(frozen=True, slots=True)
 class ViewSource(_TimedSource):
-    """The steps of a windowed view as rows, which `FeatureView.as_source` makes: keys, event_timestamp, features."""
+    """The steps of a windowed view as rows, which `FeatureView.as_source` makes: keys, event_timestamp, features.
+
+    What a marker cancels makes no step, so these rows know no markers.
+    """
 
     _: KW_ONLY
     view: FeatureView
@@ -104,8 +111,8 @@ class ViewSource(_TimedSource):
 class SqlSource(_TimedSource):
     """The result of a DuckDB query over other sources and windowed views, visible to it under their names.
 
-    The query sees whole inputs; a materialized interval filters its output only. When an input has a delay, this
-    source declares its own.
+    The query sees whole inputs, markers of their `deleted` included; a materialized interval filters its output only.
+    When an input has a delay, this source declares its own.
     """
 
     _: KW_ONLY
@@ -180,7 +187,7 @@ def _checked(source: TableSource, kind: str, place: object) -> Faults:
     faults.duration(source.delay, "delay", zero=True)
     faults.add_if(source.visibility not in ("event", "created"), 'visibility must be "event" or "created".')
     if source.timeless:
-        extra = [n for n in ("event_timestamp", "created_timestamp", "event_id") if getattr(source, n) is not None]
+        extra = [use for use in ("event_timestamp", *_OPTIONAL) if getattr(source, use) is not None]
         faults.add_if(bool(extra), f"a timeless source has no {' and no '.join(extra)}; leave it out.")
         faults.add_if(bool(source.delay), "a timeless source has no delay; its rows hold at all times.")
     else:
@@ -194,12 +201,11 @@ def _check_times(source: TableSource, faults: Faults) -> None:
         faults.add("event_timestamp is missing: name the column that says when a row happened, or set timeless=True.")
     elif not isinstance(event, str) or not event:
         faults.add(f"event_timestamp must be the name of one column, found {event!r}.")
+    for use in _OPTIONAL:
+        column = getattr(source, use)
+        if column is not None and (not isinstance(column, str) or not column):
+            faults.add(f"{use} must be the name of one column, found {column!r}.")
     created = source.created_timestamp
-    if created is not None and (not isinstance(created, str) or not created):
-        faults.add(f"created_timestamp must be the name of one column, found {created!r}.")
-    event_id = source.event_id
-    if event_id is not None and (not isinstance(event_id, str) or not event_id):
-        faults.add(f"event_id must be the name of one column, found {event_id!r}.")
     faults.add_if(
         created is not None and created == event,
         f"created_timestamp and event_timestamp are both '{event}'; name the column that says when a row became "
@@ -209,3 +215,8 @@ def _check_times(source: TableSource, faults: Faults) -> None:
         source.visibility == "created" and created is None,
         'visibility="created" needs created_timestamp, the column that says when a row became known.',
     )
+    for use in ("event_timestamp", "created_timestamp", "event_id"):
+        faults.add_if(
+            source.deleted is not None and source.deleted == getattr(source, use),
+            f"deleted and {use} are both '{source.deleted}'; name the Bool column that marks a row as deleted.",
+        )

@@ -112,6 +112,17 @@ class FeatureView:
             self.windowed and self.source.event_id is not None and self.source.visibility == "created",
             f"source '{self.source.name}' has event_id and visibility=\"created\"; windowed views take one of them.",
         )
+        deleted = self.source.deleted
+        faults.add_if(
+            self.windowed and deleted is not None and self.source.event_id is None,
+            f"source '{self.source.name}' has deleted and no event_id, by which alone a marker finds the event that it "
+            "cancels; name the event_id.",
+        )
+        faults.add_if(
+            deleted is not None and deleted in {key for entity in self.entities for key in entity.join_keys},
+            f"'{deleted}' is a join key, and the column by which source '{self.source.name}' marks rows as deleted; "
+            "they must be two.",
+        )
 
     def as_source(self) -> ViewSource:
         """The steps of a windowed view as a source: one row per key and step at which a window holds an event."""
@@ -216,8 +227,11 @@ class ViewProjection:
 
 
 def _union(sources: Sequence[TableSource], faults: Faults) -> SqlSource:
-    times = {(source.event_timestamp, source.created_timestamp, source.event_id) for source in sources}
-    faults.add_if(len(times) > 1, "several sources must name the same time columns; align them in SqlSources.")
+    times = {(s.event_timestamp, s.created_timestamp, s.event_id, s.deleted) for s in sources}
+    faults.add_if(
+        len(times) > 1,
+        "several sources must name the same time columns, event_id and deleted; align them in SqlSources.",
+    )
     first = sources[0]
     return SqlSource(
         "_and_".join(source.name for source in sources),
@@ -226,6 +240,7 @@ def _union(sources: Sequence[TableSource], faults: Faults) -> SqlSource:
         event_timestamp=first.event_timestamp,
         created_timestamp=first.created_timestamp,
         event_id=first.event_id,
+        deleted=first.deleted,
         delay=max(source.delay for source in sources),
         visibility=first.visibility,
     )

@@ -17,7 +17,7 @@ from featurestore.engines.base import OfflineEngine
 from featurestore.errors import GateRefused
 from featurestore.plan.catalog import ContractRecord, ViewRecord
 from featurestore.plan.materialization import ExtractPlan
-from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Computed, FrameScan, Scan, SourceRows
+from featurestore.plan.nodes import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, Computed, FrameScan, Scan, SourceRows
 from featurestore.plan.views import kept_columns, scan_of, source_rows
 from featurestore.timeline import Clock
 
@@ -119,6 +119,7 @@ def accepted_rows(view: ViewRecord, accepted: pa.Table) -> SourceRows:
         event_timestamp=None if view.source.timeless else EVENT_TIMESTAMP,
         created_timestamp=None if view.source.created_timestamp is None else CREATED_TIMESTAMP,
         columns=tuple(Computed(column.name, column.dtype, column.name) for column in rows.columns),
+        deleted=None if view.source.deleted is None else DELETED,
     )
 
 

@@ -40,8 +40,8 @@ class Publisher:
 
         Does nothing when it stands there already, and for a windowed view without watermark, which has no step. Writes
         only the keys that `run` changed when the namespace stood at the version the run began on, the run only went
-        forward, and no event can have been sent again, which may take the last one from a key of long ago; otherwise
-        replaces the whole in one switch, which also heals what a crash left behind.
+        forward, and nothing can have been cancelled or sent again, which may take the last step from a key of long ago;
+        otherwise replaces the whole in one switch, which also heals what a crash left behind.
         """
         space = namespace(self.project, view)
         watermark = None if view.source.timeless else snapshot.watermark_us
@@ -51,7 +51,7 @@ class Publisher:
         before = self.published(view)
         if before == target:
             return 0
-        adds = view.source.event_id is None
+        adds = view.source.event_id is None and view.source.deleted is None
         since = run.start_us if run and before and adds and _continues(before, run) else None
         rows = stored_rows(view, snapshot.files)
         columns = [Column(column.name, parse(column.dtype)) for column in published_columns(view)]

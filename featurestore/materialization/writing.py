@@ -12,7 +12,7 @@ from featurestore.arrow import arrow_type
 from featurestore.dtypes import Timestamp
 from featurestore.offline.tables import Commit, Marks, OfflineTables, Replaced, Snapshot
 from featurestore.plan.catalog import ViewRecord
-from featurestore.plan.nodes import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
+from featurestore.plan.nodes import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
 from featurestore.plan.views import stored_types, table_name
 from featurestore.timeline import FIRST_PUSHED, Clock
 
@@ -73,7 +73,8 @@ def stored_reader(view: ViewRecord, accepted: pa.Table, first: int) -> pa.Record
     times = [] if view.source.timeless else [(EVENT_TIMESTAMP, arrow_type(Timestamp))]
     created = [] if view.source.created_timestamp is None else [(CREATED_TIMESTAMP, arrow_type(Timestamp))]
     columns = [(name, arrow_type(dtype)) for name, dtype in stored_types(view)]
-    schema = pa.schema([*times, *created, (SEQUENCE, pa.int64()), *columns])
+    marker = [] if view.source.deleted is None else [(DELETED, pa.bool_())]
+    schema = pa.schema([*times, *created, (SEQUENCE, pa.int64()), *marker, *columns])
     sequence = pa.array(np.arange(first, first + accepted.num_rows, dtype=np.int64))
     place = accepted.column_names.index(SEQUENCE)
     table = accepted.set_column(place, SEQUENCE, sequence).select(schema.names).cast(schema)

@@ -122,10 +122,16 @@ def _window_end(latest_us: int, every_us: int | None, watermark_us: int | None) 
 
 
 def _last_visible(steps: Sequence[Step], latest_us: int, created_until_us: int | None) -> Step | None:
-    """The last step with event time up to `latest_us`, and created time up to `created_until_us` or null; or None."""
+    """The last step with event time up to `latest_us`, and created time up to `created_until_us` or null; or None.
+
+    A marker among them is no step, nor are those of its event time that stand before it.
+    """
+    cancelled_us: int | None = None
     for step in reversed(steps):
-        event_us, created_us, *_ = step
+        event_us, created_us, *values = step
         created_in_time = created_until_us is None or created_us is None or created_us <= created_until_us
-        if event_us <= latest_us and created_in_time:
-            return step
+        if event_us <= latest_us and created_in_time and event_us != cancelled_us:
+            if values:
+                return step
+            cancelled_us = event_us
     return None

@@ -3,8 +3,9 @@
 A record is its stamp, then MessagePack: the steps in the order of event time, created time, sequence; each
 step is [event time, created time, values...]. Times are microseconds since 1970 (created time may be null; of
 a timeless view both are), values have the wire form of their logical type (`featurestore.dtypes.wire_decoder`
-reads it). The stamp is that of the last step: event time and created time, 8 bytes each, ordered as the times
-are, null lowest.
+reads it). A step without values is a marker: from its created time on, the steps of its event time that stand
+before it are cancelled. The stamp is that of the last step: event time and created time, 8 bytes each, ordered as
+the times are, null lowest.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from featurestore.errors import InputError
 from featurestore.online.base import STAMP_SIZE
 from featurestore.online.keys import encode_batch
 from featurestore.plan.nodes import Column
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP
 
 Step = list[Wire]
 FIRST_VALUE = 2  # index of a step's first value, behind event and created time
@@ -86,9 +87,9 @@ def pack_records(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Each key with its record, in the order of the rows; what `CurrentPlan` yields goes in.
 
-    The batches hold `keys`, event time, created time and `columns` in their logical types; rows of one key
-    follow each other, in step order, and may cross batches. Holds one batch at a time. Raises InputError for
-    a null key.
+    The batches hold `keys`, event time, created time and `columns` in their logical types, perhaps `__deleted`; rows
+    of one key follow each other, in step order, and may cross batches. Holds one batch at a time. Raises InputError
+    for a null key.
     """
     key: bytes | None = None
     key_stamp = b""
@@ -115,7 +116,10 @@ def _rows(
         raise InputError(f"A row to publish has a null in its key ({names}), so no lookup could find it; leave it out.")
     events, created = (_instants(batch.column(name)) for name in (EVENT_TIMESTAMP, CREATED_TIMESTAMP))
     values = [wire_column(batch.column(column.name), column.dtype) for column in columns]
-    steps = zip(events.to_pylist(), created.to_pylist(), *values, strict=True)
+    steps: Iterable[tuple[Wire, ...]] = zip(events.to_pylist(), created.to_pylist(), *values, strict=True)
+    if DELETED in batch.schema.names:
+        marks = batch.column(DELETED).to_pylist()
+        steps = (step[:FIRST_VALUE] if mark else step for step, mark in zip(steps, marks, strict=True))
     return zip(encoded, _stamps(events, created), steps, strict=True)  # type: ignore[arg-type]  # no None, see above
 
 

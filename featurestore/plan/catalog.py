@@ -73,13 +73,14 @@ Place = ParquetPlace | CsvPlace | DeltaPlace | FramePlace | SqlPlace | ViewPlace
 
 
 class SourceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="source"):
-    """A source: where its rows are and which columns say when they happened and became known."""
+    """A source: where its rows are and which columns say when they happened, became known and were cancelled."""
 
     name: str
     place: Place
     event_timestamp: str | None = None
     created_timestamp: str | None = None
     event_id: str | None = None
+    deleted: str | None = None
     delay_us: int = 0
     timeless: bool = False
     visibility: Visibility = "event"

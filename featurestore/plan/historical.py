@@ -25,9 +25,9 @@ class PointInTimeJoin:
     """For each spine row at t: the view's step in force at t.
 
     Visible at t are rows with event time + delay <= t (with visibility "created" also created time <= t, null: at
-    once); of them the greatest (event time, created time with null lowest, sequence) answers, while
-    t - event time <= ttl. `keys` pairs
-    each join key with its spine column; a null key matches nothing. Timeless rows are visible at all t.
+    once). Of those with one event time the greatest (created time with null lowest, sequence) counts, and none when
+    that one is a marker; of what counts the greatest event time answers, while t - event time <= ttl. `keys` pairs each
+    join key with its spine column; a null key matches nothing. Timeless rows are visible at all t.
     """
 
     label: str  # unique in the plan, for explain: the view, with its aliases

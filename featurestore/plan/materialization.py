@@ -13,8 +13,8 @@ class ExtractPlan:
     """Rows of a view with `start_us <= event time < end_us`, in canonical columns, ordered by key, event time,
     created time, sequence.
 
-    `start_us` None: from the beginning. With `in_force_at_start` also each key's last row before `start_us`.
-    A timeless view has neither bound.
+    `start_us` None: from the beginning. With `in_force_at_start` also each key's last row before `start_us`; of rows
+    with markers, as `SourceRows` says. A timeless view has neither bound.
     """
 
     rows: SourceRows
@@ -28,10 +28,10 @@ class CurrentPlan:
     """Of each key: every row that is in force at some instant at or after `at_us`; ordered by key, then event time,
     created time, sequence.
 
-    A row is in force at t when it is the greatest (event time, created time with null lowest, sequence) among those
-    with event time + delay <= t, and with visibility "created" also created time <= t (null: visible at once). With
-    `changed_since_us` only keys that have a row with event time at or after it. Timeless: every row. The result has
-    the keys, event time, created time and the columns in their logical types, without the sequence.
+    A row is in force at t when it is the one that answers then (`PointInTimeJoin`, whatever its age). Besides, each
+    marker that cancels one of them: of the same key and event time, and greater. With `changed_since_us` only keys that
+    have a row (or marker) with event time at or after it. Timeless: every row. The result has the keys, event time,
+    created time, `__deleted` when the rows have it, and the columns in their logical types, without the sequence.
     """
 
     rows: StoredRows

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from featurestore.dtypes import DType
 from featurestore.timeline import CREATED_TIMESTAMP as CREATED_TIMESTAMP
+from featurestore.timeline import DELETED as DELETED
 from featurestore.timeline import EVENT_TIMESTAMP as EVENT_TIMESTAMP
 from featurestore.timeline import SEQUENCE as SEQUENCE
 
@@ -99,7 +100,8 @@ class SourceRows:
     """A view's rows computed from its source, with canonical columns: keys, times, sequence, computed columns.
 
     `start_us` None: all rows. Otherwise rows with event time at or after it, and each key's last row before it unless
-    they are `events`.
+    they are `events`. `deleted` names the Bool column of markers (null: false), a canonical column where there is one;
+    before the start each key's rows then count from the last event time on that no marker cancels (none such: all).
     `extra` names source columns carried along under their own names, for the contract. A timeless source has no
     `event_timestamp`.
     """
@@ -113,6 +115,7 @@ class SourceRows:
     start_us: int | None = None
     extra: tuple[str, ...] = ()
     events: bool = False
+    deleted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,8 @@ class StoredRows:
     """A view's rows as committed: data files of one table version, with canonical columns.
 
     Stored column types are `stored_type(dtype)`. `has_created`: the created time is not null everywhere.
-    `has_ties`: two rows may share key and event time (False only when every commit proved there are none).
+    `has_ties`: two rows may share key and event time (False only when every commit proved there are none). `deleted`:
+    there is a canonical column of markers.
     """
 
     view: str
@@ -130,6 +134,7 @@ class StoredRows:
     timeless: bool = False
     has_created: bool = True
     has_ties: bool = True
+    deleted: bool = False
 
 
 Rows = SourceRows | StoredRows

@@ -67,6 +67,7 @@ def source_rows(view: ViewRecord, root: str, start_us: int | None = None, extra:
         start_us=start_us,
         extra=extra,
         events=bool(view.aggregations),
+        deleted=view.source.deleted,
     )
 
 
@@ -79,6 +80,7 @@ def stored_rows(view: ViewRecord, files: tuple[str, ...]) -> StoredRows:
         columns=tuple(Column(f.stored, parse(f.dtype)) for f in kept_columns(view)),
         timeless=view.source.timeless,
         has_created=view.source.created_timestamp is not None,
+        deleted=view.source.deleted is not None,
     )
 
 

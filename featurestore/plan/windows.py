@@ -48,6 +48,7 @@ class WindowSteps:
 
     `event_id`: the event column whose equal values are re-sends, of which the greatest (created time, event time, key,
     sequence) counts: sequences alone would tell how runs were split. Rows where it is null are events of their own.
+    There is no event when the row that counts is a marker.
     `watermark_us`: there are no rows at or after it; None: nothing bounds rows and steps.
     """
 

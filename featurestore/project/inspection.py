@@ -9,7 +9,7 @@ from featurestore.engines.base import OfflineEngine
 from featurestore.errors import DefinitionError, Fault, FeatureStoreError, closest_first
 from featurestore.on_demand import check_row_wise
 from featurestore.plan.building import on_demand_step
-from featurestore.plan.catalog import Catalog, ViewRecord
+from featurestore.plan.catalog import Catalog, CsvPlace, ParquetPlace, SourceRecord, ViewRecord
 from featurestore.plan.nodes import Scan
 from featurestore.plan.views import scan_of
 
@@ -22,8 +22,9 @@ Places = Mapping[tuple[str, str], Fault]  # by (kind, name): a fault that only s
 def inspect_catalog(catalog: Catalog, engine: OfflineEngine, root: str, places: Places) -> None:
     """Check every view against its source and every on-demand view on generated rows; raises all faults at once.
 
-    Faults: a source that cannot be read, a missing column, a time column of another type or without time zone, a SQL
-    expression that does not fit the source, an on-demand feature that depends on other rows.
+    Faults: a source that cannot be read, a missing column, a time column of another type or without time zone, a column
+    of markers that is not true or false, a SQL expression that does not fit the source, an on-demand feature that
+    depends on other rows.
     """
     faults = [
         replace(places["view", view.name], message=fault.message)
@@ -60,14 +61,28 @@ def _view_faults(view: ViewRecord, engine: OfflineEngine, root: str) -> Iterator
                 f"FeatureView '{view.name}': {use} '{time}' of source '{view.source.name}' holds {columns[time]}, and "
                 "must hold timestamps with a time zone; convert it in a SqlSource."
             )
+    mark = view.source.deleted
+    if mark in columns and columns[mark] not in _booleans(view.source):
+        yield Fault(
+            f"FeatureView '{view.name}': deleted '{mark}' of source '{view.source.name}' holds {columns[mark]}, and "
+            "must hold true and false (Bool); compute it in a SqlSource."
+        )
     if not missing:
         yield from _expression_faults(view, scan, engine)
+
+
+def _booleans(source: SourceRecord) -> tuple[str, ...]:
+    """The types of columns that can hold markers; text only where everything is text until it is read."""
+    texts = isinstance(source.place, CsvPlace) or (
+        isinstance(source.place, ParquetPlace) and source.place.hive_partitions
+    )
+    return ("BOOLEAN", "NULL", '"NULL"', *(["VARCHAR"] if texts else []))
 
 
 def _columns_used(view: ViewRecord) -> Iterator[tuple[str, str]]:
     for key, _ in view.keys:
         yield "join key", key
-    for use in ("event_timestamp", "created_timestamp"):
+    for use in ("event_timestamp", "created_timestamp", "deleted"):
         column = getattr(view.source, use)
         if column is not None:
             yield use, column

@@ -91,6 +91,7 @@ def _source_record(source: TableSource, root: Path, recorded: Recorded) -> Sourc
         event_timestamp=source.event_timestamp,
         created_timestamp=source.created_timestamp,
         event_id=source.event_id,
+        deleted=source.deleted,
         delay_us=duration_us(source.delay),
         timeless=source.timeless,
         visibility=source.visibility,

@@ -12,9 +12,9 @@ from featurestore.dtypes import duckdb_type, parse
 from featurestore.offline.tables import OfflineTables
 from featurestore.plan.catalog import Catalog, ViewRecord
 from featurestore.plan.nodes import DeltaScan, ParquetScan, Scan, SqlScan
-from featurestore.plan.views import scan_of, table_name
+from featurestore.plan.views import EVENT_ID, scan_of, table_name
 from featurestore.registry.base import DatasetRecord
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
 
 
 def queryable_tables(
@@ -22,7 +22,8 @@ def queryable_tables(
 ) -> tuple[Scan, ...]:
     """A table for each materialized view, each source and each dataset.
 
-    A view has its keys, `event_timestamp`, `created_timestamp` and features. Where names collide the view keeps the
+    A view has its keys, `event_timestamp`, `created_timestamp` and features; no markers, and no rows of an event time
+    (or event) that a marker cancels, as far as is known. Where names collide the view keeps the
     plain one, and the others are `{name}_source` and `{name}_dataset`. A dataset's newest version has its plain name,
     each version also `{name}_v{version}`.
     """
@@ -57,10 +58,30 @@ def _view_table(view: ViewRecord, place: Path, version: int) -> Scan:
         shown.append((CREATED_TIMESTAMP, "created_timestamp", "Timestamp"))
     shown += [(feature.stored, feature.name, feature.dtype) for feature in view.features]
     columns = [
-        exp.alias_(
-            exp.cast(exp.column(stored, quoted=True), duckdb_type(parse(dtype)), dialect="duckdb"), name, quoted=True
-        )
+        exp.alias_(exp.cast(_column(stored), duckdb_type(parse(dtype)), dialect="duckdb"), name, quoted=True)
         for stored, name, dtype in shown
     ]
     query = exp.select(*columns).from_(exp.table_("committed", quoted=True))
+    if view.source.deleted is not None:
+        query = query.qualify(_standing(view))
     return SqlScan(view.name, query.sql("duckdb"), (DeltaScan("committed", str(place), version),))
+
+
+def _standing(view: ViewRecord) -> exp.Condition:
+    """Whether a row is no marker, nor a marker the greatest row of its key and event time (or event)."""
+    keys = [key for key, _ in view.keys]
+    created = [] if view.source.created_timestamp is None else [CREATED_TIMESTAMP]
+    together, ranks = [*keys, EVENT_TIMESTAMP], [*created, SEQUENCE]
+    if view.aggregations:
+        together, ranks = [EVENT_ID], [*created, EVENT_TIMESTAMP, *keys, SEQUENCE]
+    greatest = exp.Window(
+        this=exp.FirstValue(this=_column(DELETED)),
+        partition_by=[_column(name) for name in together],
+        order=exp.Order(expressions=[exp.Ordered(this=_column(n), desc=True, nulls_first=False) for n in ranks]),
+    )
+    alone = [_column(EVENT_ID).is_(exp.null())] if view.aggregations else []
+    return exp.and_(exp.not_(_column(DELETED)), exp.or_(*alone, exp.not_(greatest)))
+
+
+def _column(name: str) -> exp.Column:
+    return exp.column(name, quoted=True)

@@ -33,7 +33,7 @@ from featurestore.testing.strategies import (
     source_columns_of_any_type,
     view_cases,
 )
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
 
 REFERENCE = ReferenceEngine()
 
@@ -65,7 +65,8 @@ def _table_of(view: ViewTable, rows: pa.Table) -> ViewTable:
     """The view with other rows, given in canonical columns."""
     cells = {name: rows.column(name).combine_chunks() for name in view.cells}
     events, created = (rows.column(name).cast(pa.int64()).to_pylist() for name in (EVENT_TIMESTAMP, CREATED_TIMESTAMP))
-    return replace(view, cells=cells, events=events, created=None if view.created is None else created)
+    deleted = None if view.deleted is None else rows.column(DELETED).to_pylist()
+    return replace(view, cells=cells, events=events, created=None if view.created is None else created, deleted=deleted)
 
 
 def _every_key_at(view: ViewTable, times: list[int]) -> pa.Table:

@@ -171,7 +171,8 @@ def view_tables(draw: st.DrawFn, holes: bool = False, timeless: bool | None = Fa
         return ViewTable(keys, columns, cells, None)
     events = draw(_lists(st.one_of(_EVENTS, maybe), size))
     created = draw(st.one_of(st.none(), _lists(st.one_of(st.none(), _EVENTS), size)))
-    return ViewTable(keys, columns, cells, events, created)
+    deleted = draw(st.one_of(st.none(), st.none(), _lists(st.sampled_from([False, None, True]), size)))
+    return ViewTable(keys, columns, cells, events, created, deleted)
 
 
 @st.composite

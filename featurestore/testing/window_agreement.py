@@ -154,7 +154,8 @@ def _before(case: WindowCase, end_us: int) -> WindowCase:
 def _taken(table: ViewTable, places: list[int]) -> ViewTable:
     cells = {name: cells.take(pa.array(places, pa.int64())) for name, cells in table.cells.items()}
     events, created = ([times[p] for p in places] if times else times for times in (table.events, table.created))
-    return replace(table, cells=cells, events=events, created=created)
+    deleted = [table.deleted[p] for p in places] if table.deleted else table.deleted
+    return replace(table, cells=cells, events=events, created=created, deleted=deleted)
 
 
 class WindowAgreement:

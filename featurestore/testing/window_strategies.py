@@ -112,6 +112,8 @@ def window_cases(
     table = draw(_tables(near, holes))
     if has_ids:
         table = with_column(table, "id", draw(_lists(st.sampled_from([None, 1, 1, 2, 3]), table.size)), Int64)
+        marks = _lists(st.sampled_from([False, False, None, True]), table.size)
+        table = replace(table, deleted=draw(st.none() | marks))
     every = draw(st.sampled_from([1, 2, 3, 5, 7] if rows_of_a_view else [None, None, 1, 2, 3, 5, 7]))
     types = {column.name: column.dtype for column in table.columns if column.name.startswith("x")}
     aggregates = draw(st.lists(_aggregates(types, endless=not rows_of_a_view), min_size=1, max_size=4))

@@ -52,6 +52,11 @@ def on_demand(**changes: Any) -> OnDemandFeatureView:
     return OnDemandFeatureView("departure", **(arguments | changes))
 
 
+def marked(**changes: Any) -> ParquetSource:
+    arguments: dict[str, Any] = {"event_timestamp": "t", "created_timestamp": "c", "event_id": "i", "deleted": "gone"}
+    return ParquetSource("w", path="w", **(arguments | changes))
+
+
 def sum_over(window: timedelta | None, **changes: Any) -> Aggregation:
     return Aggregation("delay", "sum", window, **changes)
 
@@ -73,6 +78,22 @@ FAULTY: list[tuple[str, Callable[[], object], str]] = [
         "times alike",
         lambda: CsvSource("w", path="w", event_timestamp="t", created_timestamp="t"),
         "are both 't'",
+    ),
+    ("deleted is no name", lambda: marked(deleted=["gone"]), "deleted must be the name of one column"),
+    ("deleted is the event time", lambda: marked(deleted="t"), "deleted and event_timestamp are both 't'"),
+    ("deleted is the created time", lambda: marked(deleted="c"), "deleted and created_timestamp are both 'c'"),
+    ("deleted is the event id", lambda: marked(deleted="i"), "deleted and event_id are both 'i'"),
+    ("timeless with deleted", lambda: CsvSource("w", path="w", timeless=True, deleted="d"), "has no deleted"),
+    (
+        "windows without event id",
+        lambda: weather_view(source=marked(event_id=None), features=[sum_over(HOUR)], every=HOUR),
+        "has deleted and no event_id, by which alone a marker finds the event that it cancels; name the event_id.",
+    ),
+    ("deleted is a join key", lambda: weather_view(source=marked(deleted="airport")), "they must be two"),
+    (
+        "deleted of one source alone",
+        lambda: weather_view(source=[marked(), ParquetSource("v", path="v", event_timestamp="t")]),
+        "several sources must name the same time columns, event_id and deleted",
     ),
     ("no inputs", lambda: SqlSource("s", sql="SELECT 1", inputs=(), event_timestamp="t"), "list the sources"),
     (

@@ -13,7 +13,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from featurestore.store import FeatureStore
-from featurestore.testing.engines.tables import array, assert_same, corrected_table, instants, source_columns
+from featurestore.testing.engines.tables import (
+    array,
+    assert_same,
+    corrected_table,
+    instants,
+    marked_table,
+    source_columns,
+)
 from featurestore.testing.strategies import ViewCase, edge_instants, values, view_cases
 from featurestore.timeline import to_datetime
 from tests.store.projects import make_project
@@ -102,6 +109,7 @@ def definitions(view: ViewCase) -> str:
     keys = ", ".join(f"{key.name!r}: parse({str(key.dtype)!r})" for key in table.keys)
     times = "timeless=True" if table.events is None else 'event_timestamp="happened"'
     times += "" if table.created is None else f', created_timestamp="recorded", visibility="{view.visibility}"'
+    times += "" if table.deleted is None else ', deleted="removed"'
     rules = f"delay=timedelta(microseconds={view.delay_us}), " if view.delay_us else ""
     rules += f"ttl=timedelta(microseconds={view.ttl_us})," if view.ttl_us else ""
     features = ", ".join(f"Feature({column.name!r}, parse({str(column.dtype)!r}))" for column in table.columns)
@@ -133,6 +141,21 @@ def lookups(store: FeatureStore, story: Story, at: datetime) -> pa.Table:
 
 
 CORRECTED = corrected_table(("a", 1, 6, 10), ("a", 2, 9, 20), ("a", 2, 4, 21), ("a", 2, 9, 22), ("b", 3, None, 30))
+MARKED = marked_table(
+    ("a", 1, 1, 10),
+    ("a", 2, 3, 20),
+    ("a", 2, 7),
+    ("a", 3, 4, 30),
+    ("a", 3, 6),
+    ("b", 1, 2, 5),
+    ("b", 1, 8),
+    ("b", 1, 9, 6),
+)
+DELETIONS = Story(  # rows are cancelled, and one comes back, after they were published
+    ViewCase(MARKED, delay_us=1, ttl_us=6, visibility="created"),
+    (Run(2, None), Run(4, None), Run(3, 1)),
+    pa.table({"k": ["a", "b", "c"]}),
+)
 CORRECTIONS = Story(  # rows become known one after the other, after they were published
     ViewCase(CORRECTED, delay_us=2, ttl_us=6, visibility="created"),
     (Run(2, None), Run(4, None), Run(3, 1)),
@@ -140,6 +163,8 @@ CORRECTIONS = Story(  # rows become known one after the other, after they were p
 )
 
 
+@example(story=DELETIONS)
+@example(story=replace(DELETIONS, view=replace(DELETIONS.view, visibility="event")))
 @example(story=CORRECTIONS)
 @given(story=stories())
 def test_lookups_equal_history_and_history_equals_the_source(story: Story) -> None:

@@ -45,6 +45,7 @@ SOURCES = [
     ', created_timestamp="made"',
     ', created_timestamp="made", visibility="created"',
     ', created_timestamp="made", event_id="id"',
+    ', created_timestamp="made", event_id="id", deleted="gone"',
 ]
 RULES = [
     "",
@@ -85,13 +86,21 @@ def projects(draw: st.DrawFn) -> Project:
         "at": st.integers(0, 80).map(quarter),
         "made": st.none() | st.integers(0, 100).map(quarter),
         "id": st.none() | st.integers(0, 12),
+        "gone": st.sampled_from([False, False, None, True]),
         "amount": st.sampled_from([0.1, 0.2, 0.3, 1e16, -1e16, -0.0, math.nan, None]),
         "items": st.sampled_from([0, 1, 2, 3, None]),
     })  # fmt: skip
     moments = {"at": pl.Datetime("us", "UTC"), "made": pl.Datetime("us", "UTC")}
     events = pl.DataFrame(
         draw(st.lists(event, min_size=1, max_size=25)),
-        schema={"customer": pl.String, **moments, "id": pl.Int64, "amount": pl.Float64, "items": pl.Int64},
+        schema={
+            "customer": pl.String,
+            **moments,
+            "id": pl.Int64,
+            "gone": pl.Boolean,
+            "amount": pl.Float64,
+            "items": pl.Int64,
+        },
     )
     ends = sorted(draw(st.sets(st.integers(20, 110), min_size=1, max_size=4)))
     return Project(

@@ -6,7 +6,7 @@ fetched for the answer alone.
 
 With visibility "created" a row becomes visible at v = max(event time + delay, created time). At the instant asked for,
 or when it becomes visible later, it is in force when no row of its key that is visible then has a greater rank: a
-running maximum of ranks in the order of visibility.
+running maximum of ranks in the order of visibility. Where markers cancel rows, `deletions` says which are in force.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
+from featurestore.engines.duckdb.deletions import published, ranks
 from featurestore.engines.duckdb.errors import translated
 from featurestore.engines.duckdb.extract import canonical, canonical_types, in_order
 from featurestore.engines.duckdb.historical import key_columns
@@ -25,13 +26,17 @@ from featurestore.timeline import SEQUENCE
 
 
 def current_rows(cursor: duckdb.DuckDBPyConnection, plan: CurrentPlan) -> pa.RecordBatchReader:
-    """Every row that is in force at some instant at or after `at_us`; without the sequence."""
+    """What is in force at some instant at or after `at_us`, as CurrentPlan says; without the sequence."""
     rows = view_rows(cursor, plan.rows)
     types = [column for column in canonical_types(plan.rows) if column[0] != SEQUENCE]
     columns = listed(canonical(rows, sequence=False))
     order = listed(in_order(rows))
     if plan.rows.timeless:
         return read(cursor, f"SELECT {columns} FROM {rows.table} ORDER BY {order}", rows.blame, types)
+    if rows.deleted:
+        with translated(rows.blame):
+            chosen = f"{rows.sequence} IN ({_by_markers(cursor, rows, plan)})"
+        return read(cursor, f"SELECT {columns} FROM {rows.table} WHERE {chosen} ORDER BY {order}", rows.blame, types)
     if plan.visibility == "created" and rows.created:
         chosen = f"{rows.sequence} IN ({_by_created(rows, plan)})"
         return read(cursor, f"SELECT {columns} FROM {rows.table} WHERE {chosen} ORDER BY {order}", rows.blame, types)
@@ -68,6 +73,22 @@ def _steps(rows: ViewRows, plan: CurrentPlan) -> str:
 def _is_step(rows: ViewRows) -> str:
     keys = [f"{key} IS NOT DISTINCT FROM w.k{place}" for place, key in enumerate(rows.keys)]
     return " AND ".join([*keys, f"{rows.event} = w.event"])
+
+
+def _by_markers(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, plan: CurrentPlan) -> str:
+    """The sequences of the answer where markers cancel rows."""
+    keys = listed([*key_columns(rows), "true AS one"])
+    changed = "" if plan.changed_since_us is None else f" WHERE {rows.since(plan.changed_since_us)}"
+    distinct = f"SELECT DISTINCT {keys} FROM {rows.table}{changed}"
+    cursor.execute(f"CREATE TEMP TABLE __ids AS SELECT *, row_number() OVER () AS id FROM ({distinct})")
+    same = [f"v.k{place} IS NOT DISTINCT FROM i.k{place}" for place in range(len(rows.keys))]
+    created = "v.c, " if plan.visibility == "created" else ""
+    told = listed([*key_columns(rows), f"{rows.event} AS e", *ranks(rows)])
+    return published(
+        cursor,
+        f"SELECT i.id, v.e, v.c, v.s, v.d, greatest(v.e + {plan.delay_us}, {created}{plan.at_us}) AS v "
+        f"FROM (SELECT {told} FROM {rows.table}) v JOIN __ids i ON {' AND '.join([*same, 'i.one'])}",
+    )
 
 
 def _by_created(rows: ViewRows, plan: CurrentPlan) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from featurestore.dtypes import DType, Int64, Timestamp
+from featurestore.dtypes import Bool, DType, Int64, Timestamp
 from featurestore.engines.duckdb.reading import read
 from featurestore.engines.duckdb.rows import ViewRows, view_rows
 from featurestore.engines.duckdb.text import listed, quoted
 from featurestore.plan.materialization import ExtractPlan
 from featurestore.plan.nodes import Rows
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
 
 
 def extract_rows(cursor: duckdb.DuckDBPyConnection, plan: ExtractPlan) -> pa.RecordBatchReader:
@@ -30,13 +30,14 @@ def extract_rows(cursor: duckdb.DuckDBPyConnection, plan: ExtractPlan) -> pa.Rec
 
 
 def canonical(rows: ViewRows, sequence: bool = True) -> list[str]:
-    """SQL of the canonical columns under their names: keys, times, sequence, columns in their logical types."""
+    """SQL of the canonical columns under their names: keys, times, sequence, marker, columns in their logical types."""
     times = {EVENT_TIMESTAMP: rows.event, CREATED_TIMESTAMP: rows.created}
     null = "CAST(NULL AS TIMESTAMPTZ)"
     return [
         *(f"{sql} AS {quoted(name)}" for name, sql in zip(rows.names, rows.keys, strict=True)),
         *(f"{f'make_timestamptz({sql})' if sql else null} AS {quoted(name)}" for name, sql in times.items()),
         *([f"CAST({rows.sequence} AS BIGINT) AS {quoted(SEQUENCE)}"] if sequence else []),
+        *([f"{rows.deleted} AS {quoted(DELETED)}"] if rows.deleted else []),
         *(f"{sql} AS {quoted(name)}" for name, sql in rows.columns.items()),
     ]
 
@@ -44,7 +45,8 @@ def canonical(rows: ViewRows, sequence: bool = True) -> list[str]:
 def canonical_types(rows: Rows) -> list[tuple[str, DType]]:
     """Names and logical types of the canonical columns."""
     times = [(EVENT_TIMESTAMP, Timestamp), (CREATED_TIMESTAMP, Timestamp), (SEQUENCE, Int64)]
-    return [*((c.name, c.dtype) for c in rows.keys), *times, *((c.name, c.dtype) for c in rows.columns)]
+    marker = [(DELETED, Bool)] if rows.deleted else []
+    return [*((c.name, c.dtype) for c in rows.keys), *times, *marker, *((c.name, c.dtype) for c in rows.columns)]
 
 
 def in_order(rows: ViewRows) -> list[str]:

@@ -7,7 +7,8 @@
    other, the one with the greatest created time and sequence comes first and is kept.
 
 With visibility "created" a row is visible from v = max(event time + delay, created time). The greatest event time
-among the rows visible at t is a running maximum in the order of v; rows of one v are peers in it.
+among the rows visible at t is a running maximum in the order of v; rows of one v are peers in it. Where markers cancel
+rows, `deletions` says which event time answers; the greatest of its rows is then no marker.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 
 from featurestore.dtypes import duckdb_type, parse
 from featurestore.engines.base import STATUS_SUFFIX
+from featurestore.engines.duckdb.deletions import ranks, standing
 from featurestore.engines.duckdb.errors import translated
 from featurestore.engines.duckdb.reading import first_of_each, read
 from featurestore.engines.duckdb.rows import ViewRows, view_rows
@@ -80,12 +82,16 @@ def _timed(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, join: PointInTimeJ
         conditions.append(rows.until(latest - join.delay_us))
     known = f"v.e + {join.delay_us}"
     seen = f"greatest({known}, coalesce(v.c, {known}))" if created else known
-    columns = listed([*key_columns(rows), f"{rows.event} AS e", *([f"{created} AS c"] if created else [])])
+    times = ranks(rows) if rows.deleted else [f"{created} AS c"] if created else []
+    columns = listed([*key_columns(rows), f"{rows.event} AS e", *times])
+    told = listed(["i.id", "v.e", f"{seen} AS v", *(("v.c", "v.s", "v.d") if rows.deleted else ())])
     steps = (
-        f"SELECT i.id, v.e, {seen} AS v FROM (SELECT {columns} FROM {rows.table} WHERE {' AND '.join(conditions)}) v "
+        f"SELECT {told} FROM (SELECT {columns} FROM {rows.table} WHERE {' AND '.join(conditions)}) v "
         f"JOIN __ids i ON {equal_keys(len(join.keys), 'v', 'i')}"
     )
-    if created:
+    if rows.deleted:
+        steps = standing(cursor, steps)
+    elif created:
         steps = f"SELECT id, v, max(e) OVER (PARTITION BY id ORDER BY v) AS e FROM ({steps})"
     expired = "" if join.ttl_us is None else f"WHEN s.t - r.e > {join.ttl_us} THEN {Status.OUTSIDE_MAX_AGE:d} "
     status = f"CASE WHEN r.e IS NULL THEN {Status.NOT_FOUND:d} {expired}ELSE {Status.PRESENT:d} END"

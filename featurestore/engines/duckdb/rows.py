@@ -8,7 +8,7 @@ from itertools import count
 
 import duckdb
 
-from featurestore.dtypes import Int64, Timestamp, duckdb_type, stored_type
+from featurestore.dtypes import Bool, Int64, Timestamp, duckdb_type, stored_type
 from featurestore.engines.duckdb.errors import translated
 from featurestore.engines.duckdb.files import pattern
 from featurestore.engines.duckdb.relation import Relation
@@ -18,7 +18,7 @@ from featurestore.engines.duckdb.types import converted, instant, kept_type
 from featurestore.errors import InputError, SourceError
 from featurestore.plan.nodes import Column, Computed, CsvScan, Rows, SourceRows, SqlScan, StoredRows
 from featurestore.sql import check_expression
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
 
 _FIRST = -(2**63)
 _COPIES = count()  # temporary tables need names that differ
@@ -30,7 +30,8 @@ class ViewRows:
 
     Times are int64 microseconds; `event` is None for a timeless view, `created` when no row has one. `raw_event` is the
     event time as DuckDB stores it, for filters that can skip row groups. `condition` says which rows of the table are
-    the view's: rows without event time are none of a view that has times.
+    the view's: rows without event time are none of a view that has times. `deleted` says whether a row is a marker,
+    never null; None when there are none.
     """
 
     what: str
@@ -46,6 +47,7 @@ class ViewRows:
     expressions: dict[str, str]  # those that a user wrote, by the column they compute
     cursor: duckdb.DuckDBPyConnection
     condition: str = "true"
+    deleted: str | None = None
 
     def blame(self) -> str:
         """Where a failure happened: the view, with the first feature whose expression fails for some row."""
@@ -82,7 +84,9 @@ class ViewRows:
         return f"{self.raw_event} >= make_timestamptz(CAST({micros} AS BIGINT))"
 
     def last_before(self, micros: int) -> str:
-        """A query of the sequences of each key's last row before an instant."""
+        """A query of the sequences of each key's last row before an instant; of rows with markers, see `SourceRows`."""
+        if self.deleted is not None:
+            return self._last_standing_before(micros)
         keys = [f"k{place}" for place in range(len(self.keys))]
         thin = listed(
             [*(f"{sql} AS {key}" for key, sql in zip(keys, self.keys, strict=True)), f"{self.event} AS event"]
@@ -96,12 +100,26 @@ class ViewRows:
             f"QUALIFY row_number() OVER (PARTITION BY {listed([*keys, 'w.event'])} ORDER BY {self.latest_first}) = 1"
         )
 
+    def _last_standing_before(self, micros: int) -> str:
+        greatest = (
+            f"row_number() OVER (PARTITION BY {listed([*self.keys, str(self.event)])} ORDER BY {self.latest_first})"
+        )
+        keys = [f"k{place}" for place in range(len(self.keys))]
+        named = [f"{sql} AS {key}" for key, sql in zip(keys, self.keys, strict=True)]
+        stands = f"{greatest} = 1 AND NOT {self.deleted} AS stands"
+        earlier = (
+            f"SELECT {listed([*named, f'{self.event} AS e', f'{self.sequence} AS s', stands])} FROM {self.table} "
+            f"WHERE ({self.condition}) AND {self.before(micros)}"
+        )
+        by_key = f"PARTITION BY {listed(keys)}" if keys else ""
+        return f"SELECT s FROM ({earlier}) QUALIFY (e < max(e) FILTER (WHERE stands) OVER ({by_key})) IS NOT TRUE"
+
     def events_from(self, micros: int) -> ViewRows:
         """The rows at or after an instant."""
         return replace(self, condition=f"({self.condition}) AND {self.since(micros)}")
 
     def from_start(self, micros: int) -> ViewRows:
-        """The rows at or after an instant, and each key's last row before it."""
+        """The rows at or after an instant, and those of `last_before`."""
         kept = f"({self.condition}) AND ({self.since(micros)} OR {self.sequence} IN ({self.last_before(micros)}))"
         return replace(self, condition=kept)
 
@@ -144,6 +162,7 @@ def _stored(cursor: duckdb.DuckDBPyConnection, rows: StoredRows, wanted: set[str
         names=tuple(key.name for key in rows.keys),
         expressions={},
         cursor=cursor,
+        deleted=quoted(DELETED) if rows.deleted else None,
     )
 
 
@@ -155,14 +174,17 @@ def _restored(column: Column) -> str:
 
 def _no_rows(rows: StoredRows) -> str:
     times = (Column(EVENT_TIMESTAMP, Timestamp), Column(CREATED_TIMESTAMP, Timestamp), Column(SEQUENCE, Int64))
-    nulls = [f"CAST(NULL AS {duckdb_type(c.dtype)}) AS {quoted(c.name)}" for c in (*rows.keys, *times, *rows.columns)]
+    marks = (Column(DELETED, Bool),) if rows.deleted else ()
+    columns = (*rows.keys, *times, *marks, *rows.columns)
+    nulls = [f"CAST(NULL AS {duckdb_type(c.dtype)}) AS {quoted(c.name)}" for c in columns]
     return f"(SELECT {listed(nulls)} WHERE false)"
 
 
 def _source(cursor: duckdb.DuckDBPyConnection, rows: SourceRows, wanted: set[str] | None, again: bool) -> ViewRows:
     what = f"View '{rows.view}', source '{rows.scan.name}'"
     columns = tuple(column for column in rows.columns if wanted is None or column.name in wanted)
-    computed = (*rows.keys, *columns)
+    marker = () if rows.deleted is None else (Computed(DELETED, Bool, rows.deleted),)
+    computed = (*rows.keys, *columns, *marker)
     texts = {c.column for c in computed if c.expression is None and c.dtype.name == "String"}
     source = replace(relation(cursor, rows.scan, texts), what=what)
     table, place = source.numbered()
@@ -189,6 +211,7 @@ def _source(cursor: duckdb.DuckDBPyConnection, rows: SourceRows, wanted: set[str
         expressions=expressions,
         cursor=cursor,
         condition="true" if event is None else f"{event} IS NOT NULL",
+        deleted=f"coalesce({values[DELETED]}, false)" if marker else None,
     )
 
 

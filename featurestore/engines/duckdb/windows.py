@@ -189,18 +189,23 @@ def _make_events(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps, rows: Vi
     """Make `__events` of the numbered keys, of re-sends the one that counts, and `__seen`: since which v a key has any.
 
     Rows from the watermark on are none: no step covers them, and as re-sends they would replace rows that count.
-    With visibility "created" an event is known from v = created time - delay on.
+    With visibility "created" an event is known from v = created time - delay on. A marker that counts is no event.
     """
     created = f"coalesce({rows.created}, {_EARLIEST})" if rows.created else f"{_EARLIEST}"
     columns = [f"{sql} AS {quoted('c ' + name)}" for name, sql in rows.columns.items()]
-    view = listed([*key_columns(rows), f"{rows.event} AS e", f"{created} AS c", f"{rows.sequence} AS s", *columns])
+    marker = [f"{rows.deleted} AS d"] if rows.deleted else []
+    times = [f"{rows.event} AS e", f"{created} AS c", f"{rows.sequence} AS s"]
+    view = listed([*key_columns(rows), *times, *marker, *columns])
     committed = [rows.condition] if steps.watermark_us is None else [rows.condition, rows.before(steps.watermark_us)]
     newest = ""
     if steps.event_id is not None:
         sent = quoted("c " + steps.event_id)
         ranks = ["c", "e", *(f"k{place}" for place in range(len(rows.keys))), "s"]
         order = listed(f"{rank} DESC NULLS LAST" for rank in ranks)
-        newest = f" QUALIFY {sent} IS NULL OR row_number() OVER (PARTITION BY {sent} ORDER BY {order}) = 1"
+        counts = f"{sent} IS NULL OR row_number() OVER (PARTITION BY {sent} ORDER BY {order}) = 1"
+        newest = f" QUALIFY ({counts}) AND NOT d" if marker else f" QUALIFY {counts}"
+    elif marker:
+        newest = " WHERE NOT d"
     names = [quoted("c " + name) for name in rows.columns]
     cursor.execute(
         f"CREATE TEMP TABLE __events AS SELECT {listed(['i.id', 'v.e', 'v.c', *(f'v.{name}' for name in names)])} "

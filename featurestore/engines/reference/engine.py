@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurestore.arrow import logical_type
 from featurestore.engines.base import STATUS_SUFFIX, Spine
-from featurestore.engines.reference.rows import Key, Row, from_start, key_order, rows_in
+from featurestore.engines.reference.rows import Key, Row, from_start, key_order, last_standing, rows_in
 from featurestore.engines.reference.spine import read_spine, spine_instants, spine_keys
 from featurestore.engines.reference.steps import current_steps, window_answers
 from featurestore.engines.reference.tables import canonical_table, column_types, read_scan, run_expression, run_sql
@@ -64,14 +64,16 @@ class ReferenceEngine:
         rows = rows_in(table, plan.rows)
         start, end = plan.start_us, plan.end_us
         if start is not None:
-            rows = from_start(rows, start) if plan.in_force_at_start else [row for row in rows if row.at >= start]
+            marked = plan.rows.deleted is not None
+            later = [row for row in rows if row.at >= start]
+            rows = from_start(rows, start, marked) if plan.in_force_at_start else later
         if end is not None:
             rows = [row for row in rows if row.at < end]
         yield _taken(table, rows).to_reader()
 
     @contextmanager
     def current(self, plan: CurrentPlan) -> Iterator[pa.RecordBatchReader]:
-        """Every row that is in force at some instant at or after `at_us`."""
+        """What is in force at some instant at or after `at_us`, as CurrentPlan says."""
         table = canonical_table(plan.rows)
         rows = rows_in(table, plan.rows)
         if not plan.rows.timeless:
@@ -110,10 +112,8 @@ def _latest(join: PointInTimeJoin, asked: Asked) -> tuple[dict[str, pa.ChunkedAr
 
 def _in_force(rows: list[Row], key: Key, t: int | None, join: PointInTimeJoin) -> tuple[Row | None, Status]:
     """The row of the key in force at t and its status; the row is None unless PRESENT."""
-    best: Row | None = None
-    for row in rows:
-        if row.key == key and None not in key and _visible(row, t, join) and (best is None or row.rank > best.rank):
-            best = row
+    known = [row for row in rows if row.key == key and None not in key and _visible(row, t, join)]
+    best = last_standing(known)
     if best is None:
         return None, Status.NOT_FOUND
     if join.ttl_us is not None and best.event is not None and t is not None and t - best.event > join.ttl_us:
@@ -126,7 +126,10 @@ def _visible(row: Row, t: int | None, join: PointInTimeJoin) -> bool:
 
 
 def _current_of_key(rows: list[Row], key: Key, plan: CurrentPlan) -> list[Row]:
-    """Of one key the row in force at `at_us`, and at each later instant at which a row becomes visible."""
+    """Of one key the row in force at `at_us`, and at each later instant at which a row becomes visible.
+
+    Besides, the greater markers of their event times.
+    """
     mine = [row for row in rows if row.key == key]
     since = plan.changed_since_us
     if since is not None and not any(row.at >= since for row in mine):
@@ -135,11 +138,15 @@ def _current_of_key(rows: list[Row], key: Key, plan: CurrentPlan) -> list[Row]:
     later = {t for t in visible_from.values() if t > plan.at_us}
     in_force: dict[int, Row] = {}
     for t in (plan.at_us, *later):
-        visible = [row for row in mine if visible_from[row.index] <= t]
-        if visible:
-            best = max(visible, key=lambda row: row.rank)
+        best = last_standing([row for row in mine if visible_from[row.index] <= t])
+        if best is not None:
             in_force[best.index] = best
-    return list(in_force.values())
+    answers = list(in_force.values())
+    return answers + [row for row in mine if row.deleted and any(_cancels(row, answer) for answer in answers)]
+
+
+def _cancels(marker: Row, row: Row) -> bool:
+    return marker.event == row.event and marker.rank > row.rank
 
 
 def _expression_type(source: pa.Table, expression: str) -> Column | str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from featurestore.engines.reference.values import micros, python_values
 from featurestore.plan.nodes import Rows, SourceRows
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE, Visibility
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE, Visibility
 
 Key = tuple[object, ...]
 
@@ -22,6 +22,7 @@ class Row:
     created: int | None
     sequence: int
     index: int
+    deleted: bool = False  # whether it is a marker
 
     @property
     def at(self) -> int:
@@ -45,23 +46,41 @@ def rows_in(table: pa.Table, rows: Rows) -> list[Row]:
     keys = [python_values(table.column(key.name)) for key in rows.keys]
     key_of: list[Key] = list(zip(*keys, strict=True)) if keys else [()] * table.num_rows
     event, created, sequence = (micros(table.column(name)) for name in (EVENT_TIMESTAMP, CREATED_TIMESTAMP, SEQUENCE))
-    found = [Row(key_of[i], event[i], created[i], sequence[i] or 0, i) for i in range(table.num_rows)]
+    marks = table.column(DELETED).to_pylist() if DELETED in table.column_names else [False] * table.num_rows
+    found = [Row(key_of[i], event[i], created[i], sequence[i] or 0, i, marks[i]) for i in range(table.num_rows)]
     timeless = rows.event_timestamp is None if isinstance(rows, SourceRows) else rows.timeless
     if not timeless:
         found = [row for row in found if row.event is not None]
     if isinstance(rows, SourceRows) and rows.start_us is not None:
         start = rows.start_us
-        return [row for row in found if row.at >= start] if rows.events else from_start(found, start)
+        marked = rows.deleted is not None
+        return [row for row in found if row.at >= start] if rows.events else from_start(found, start, marked)
     return found
 
 
-def from_start(rows: list[Row], start: int) -> list[Row]:
-    """The rows at or after the start, and each key's last row before it."""
-    earlier: dict[Key, Row] = {}
-    for row in rows:
-        if row.at < start and (row.key not in earlier or row.rank > earlier[row.key].rank):
-            earlier[row.key] = row
-    return [*earlier.values(), *(row for row in rows if row.at >= start)]
+def from_start(rows: list[Row], start: int, marked: bool) -> list[Row]:
+    """The rows at or after the start, and each key's last row before it.
+
+    With `marked` rows may be markers: each key's rows count from the last event time on that none cancels.
+    """
+    kept = [row for row in rows if row.at >= start]
+    for key in {row.key for row in rows}:
+        earlier = [row for row in rows if row.key == key and row.at < start]
+        if marked:
+            last = last_standing(earlier)
+            kept += [row for row in earlier if last is None or row.at >= last.at]
+        elif earlier:
+            kept.append(max(earlier, key=lambda row: row.rank))
+    return kept
+
+
+def last_standing(rows: list[Row]) -> Row | None:
+    """Of one key's rows the greatest of the last event time whose greatest row is no marker."""
+    for event in sorted({row.event or 0 for row in rows}, reverse=True):
+        greatest = max((row for row in rows if (row.event or 0) == event), key=lambda row: row.rank)
+        if not greatest.deleted:
+            return greatest
+    return None
 
 
 def key_order(key: Key) -> list[tuple[bool, object]]:

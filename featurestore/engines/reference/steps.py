@@ -77,7 +77,7 @@ def step_rows(scan: ViewScan, table: pa.Table) -> pa.Table:
 
 
 def _events(steps: WindowSteps, table: pa.Table) -> list[_Event]:
-    """The rows before the watermark that have a whole key; of re-sends the one that counts."""
+    """The rows before the watermark that have a whole key and are no markers; of re-sends the one that counts."""
     cells = {column.name: python_values(table.column(column.name)) for column in steps.rows.columns}
     found: dict[object, Row] = {}
     for row in rows_in(table, steps.rows):
@@ -90,7 +90,7 @@ def _events(steps: WindowSteps, table: pa.Table) -> list[_Event]:
     return [
         _Event(row.key, row.at, row.created, {name: column[row.index] for name, column in cells.items()})
         for row in found.values()
-        if None not in row.key
+        if None not in row.key and not row.deleted
     ]
 
 

@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from featurestore.arrow import arrow_type
-from featurestore.dtypes import String
+from featurestore.dtypes import Bool, String
 from featurestore.engines.reference.steps import step_rows
 from featurestore.engines.reference.values import INSTANT, converted, instants
 from featurestore.errors import FeatureStoreError, InputError, SourceError, closest_first
@@ -33,7 +33,7 @@ from featurestore.plan.nodes import (
     ViewScan,
 )
 from featurestore.sql import check_expression, check_query
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
 
 
 def read_scan(scan: Scan, as_text: str | None = None) -> pa.Table:
@@ -119,7 +119,7 @@ def column_types(table: pa.Table) -> tuple[tuple[str, str], ...]:
 def canonical_table(rows: Rows) -> pa.Table:
     """A view's rows: keys, event time, created time, sequence, columns in their logical types, then extra columns.
 
-    Times that a source does not have are null.
+    Times that a source does not have are null. Where rows may be markers `__deleted` stands behind the sequence.
     """
     if isinstance(rows, StoredRows):
         return _stored_table(rows)
@@ -129,6 +129,9 @@ def canonical_table(rows: Rows) -> pa.Table:
         missing = pa.nulls(source.num_rows, INSTANT)
         columns[name] = instants(_column(source, time, where), f"{where}: column '{time}'") if time else missing
     columns[SEQUENCE] = pa.array(range(source.num_rows), pa.int64())
+    if rows.deleted is not None:
+        marks = _computed(rows, source, Computed(DELETED, Bool, rows.deleted), where)
+        columns[DELETED] = pa.chunked_array([[mark is True for mark in marks.to_pylist()]], pa.bool_())
     columns |= {column.name: _computed(rows, source, column, where) for column in rows.columns}
     columns |= {name: _column(source, name, where) for name in rows.extra}
     return pa.table(columns)
@@ -137,6 +140,7 @@ def canonical_table(rows: Rows) -> pa.Table:
 def _stored_table(rows: StoredRows) -> pa.Table:
     fields = [(key.name, arrow_type(key.dtype)) for key in rows.keys]
     fields += [(EVENT_TIMESTAMP, INSTANT), (CREATED_TIMESTAMP, INSTANT), (SEQUENCE, pa.int64())]
+    fields += [(DELETED, pa.bool_())] if rows.deleted else []
     fields += [(column.name, arrow_type(column.dtype)) for column in rows.columns]
     schema = pa.schema(fields)
     files = [pq.ParquetFile(file).read(columns=schema.names) for file in rows.files]

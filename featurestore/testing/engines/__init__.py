@@ -15,13 +15,20 @@ from __future__ import annotations
 import pytest
 
 _PARTS = (
-    "keys", "materialization", "point_in_time", "source_faults", "sources", "spines", "sql", "suite", "tables",
-    "values", "window_functions", "window_sources", "window_steps", "windows",
+    "keys", "markers", "materialization", "point_in_time", "source_faults", "sources", "spines", "sql", "suite",
+    "tables", "values", "window_functions", "window_sources", "window_steps", "windows",
 )  # fmt: skip
 # They are no test modules by name, so pytest must be told to explain their assertions.
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from featurestore.testing.engines.keys import KeyRules  # noqa: E402  after the line above
+from featurestore.testing.engines.markers import (  # noqa: E402
+    CurrentMarkerRules,
+    EventMarkerRules,
+    KnownMarkerRules,
+    MarkerRules,
+    MarkerStartRules,
+)
 from featurestore.testing.engines.materialization import CurrentRules, ExtractRules  # noqa: E402
 from featurestore.testing.engines.point_in_time import JoinRules, PointInTimeRules, TieRules  # noqa: E402
 from featurestore.testing.engines.source_faults import SourceFaultRules  # noqa: E402
@@ -62,6 +69,11 @@ class OfflineEngineConformance(
     SourceFaultRules,
     ExtractRules,
     CurrentRules,
+    MarkerRules,
+    KnownMarkerRules,
+    MarkerStartRules,
+    CurrentMarkerRules,
+    EventMarkerRules,
     DescriptionRules,
     SqlRules,
     WindowRules,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from featurestore.arrow import arrow_type
 from featurestore.dtypes import DType, Int64, String, stored_type
 from featurestore.plan.nodes import Column, Computed, FrameScan, Rows, Scan, SourceRows, StoredRows
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP, SEQUENCE
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
 
 INSTANT = pa.timestamp("us", tz="UTC")
 VIEW = "view"
@@ -30,7 +30,7 @@ Layout = Callable[["ViewTable"], Rows]
 class ViewTable:
     """The rows of a view: `cells` has the keys and the columns by name, one Arrow array each, in ingestion order.
 
-    `events` None: timeless. `created` None: the source tells no created times.
+    `events` None: timeless. `created` None: the source tells no created times. `deleted` None: it has no markers.
     """
 
     keys: tuple[Column, ...]
@@ -38,6 +38,7 @@ class ViewTable:
     cells: Mapping[str, pa.Array]
     events: Sequence[int | None] | None
     created: Sequence[int | None] | None = None
+    deleted: Sequence[bool | None] | None = None
 
     @property
     def size(self) -> int:
@@ -56,6 +57,16 @@ def corrected_table(*rows: Literal, dtype: DType = Int64, key: DType = String) -
     """A view keyed by `k` with one column `x`; a row is (key, event time, created time, value)."""
     keys, events, created, values = _transposed(rows, 4)
     return _one_column(keys, events, created, values, (key, dtype))
+
+
+def marked_table(*rows: Literal, dtype: DType = Int64, key: DType = String) -> ViewTable:
+    """A view keyed by `k` with one column `x` whose rows may be markers.
+
+    A row is (key, event time, created time, value), a marker (key, event time, created time).
+    """
+    keys, events, created, values = _transposed([(*row, None)[:4] for row in rows], 4)
+    view = _one_column(keys, events, created, values, (key, dtype))
+    return replace(view, deleted=[len(row) == 3 for row in rows])
 
 
 def timeless_table(*rows: Literal, dtype: DType = Int64, key: DType = String) -> ViewTable:
@@ -100,12 +111,14 @@ def frame_scan(columns: Mapping[str, pa.Array] | pa.Table, name: str = "rows") -
 
 
 def source_columns(view: ViewTable) -> dict[str, pa.Array]:
-    """The columns of a source that holds the view's rows: `happened`, `recorded`, keys and columns."""
+    """The columns of a source that holds the view's rows: `happened`, `recorded`, `removed`, keys and columns."""
     columns = dict(view.cells)
     if view.events is not None:
         columns["happened"] = instants(view.events)
     if view.created is not None:
         columns["recorded"] = instants(view.created)
+    if view.deleted is not None:
+        columns["removed"] = pa.array(view.deleted, pa.bool_())
     return columns
 
 
@@ -118,6 +131,7 @@ def source_rows(view: ViewTable, scan: Scan | None = None) -> SourceRows:
         event_timestamp=None if view.events is None else "happened",
         created_timestamp=None if view.created is None else "recorded",
         columns=tuple(Computed(column.name, column.dtype, column.name) for column in view.columns),
+        deleted=None if view.deleted is None else "removed",
     )
 
 
@@ -130,6 +144,8 @@ def stored_rows(view: ViewTable, folder: Path, rows_per_file: int = 2) -> Stored
     columns[EVENT_TIMESTAMP] = instants(none if view.events is None else view.events)
     columns[CREATED_TIMESTAMP] = instants(none if view.created is None else view.created)
     columns[SEQUENCE] = pa.array(range(view.size), pa.int64())
+    if view.deleted is not None:
+        columns[DELETED] = pa.array([mark is True for mark in view.deleted], pa.bool_())
     table = pa.table(columns).take(pa.array(range(view.size - 1, -1, -1), pa.int64()))
     folder.mkdir(parents=True, exist_ok=True)
     files = []
@@ -144,6 +160,7 @@ def stored_rows(view: ViewTable, folder: Path, rows_per_file: int = 2) -> Stored
         timeless=view.events is None,
         has_created=any(created is not None for created in view.created or ()),
         has_ties=_has_ties(view),
+        deleted=view.deleted is not None,
     )
 
 
