@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,16 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import lmdb
 
 from featurestore.errors import OnlineStoreError
+from featurestore.online._generations import (
+    DATA_FILE,
+    MOVED,
+    live_folder,
+    make_live,
+    next_folder,
+    others,
+    remove_others,
+    sync,
+)
 
 Result = TypeVar("Result")
 
@@ -53,6 +64,7 @@ class Opened:
 
     env: lmdb.Environment
     catalog: lmdb._Database
+    folder: Path
     inode: int
     slots: dict[int, lmdb._Database] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -150,17 +162,100 @@ class SharedEnvironment:
             raise self.failure("locked", error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+            if others(self.path):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._finish_compaction()
+                fcntl.flock(lock, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+            self._leave_old()
             yield
         finally:
             fcntl.flock(lock, fcntl.LOCK_UN)  # a child forked meanwhile holds a copy of the descriptor
             os.close(lock)
 
     def is_elsewhere(self) -> bool:
-        """Whether the files this environment has open are no longer those at its path."""
+        """Whether the files this environment has open are no longer those at its path, nor a generation that was left.
+
+        A left one is no stranger: whoever uses it next moves on.
+        """
+        opened = self._opened
+        if opened is None:
+            return False
         try:
-            return self._opened is not None and self._opened.inode != (self.path / "data.mdb").stat().st_ino
+            if opened.inode == (opened.folder / DATA_FILE).stat().st_ino:
+                return False
         except OSError:
-            return True
+            pass
+        with opened.env.begin() as txn:
+            return txn.get(MOVED, None, opened.catalog) is None
+
+    def leave(self, opened: Opened) -> None:
+        """Close a generation that is not the live one any more; the next use opens the live one."""
+        with self._writing:
+            if self._opened is opened:
+                self.shut()
+
+    def compact(self, copy: Callable[[Opened, Opened], None]) -> int:
+        """Let `copy` write what is live to a new generation, leave the old one, and return the bytes that files shrank.
+
+        The caller is the only publisher. Readers go on meanwhile, and move to the new generation when it is whole.
+        """
+        with self._writing:
+            opened = self.opened()
+            try:
+                before = _size(opened.folder)
+                folder = self._copied(opened, copy)
+                make_live(folder)
+                _mark(opened)
+                self.shut()
+                remove_others(self.path)
+                return before - _size(folder)
+            except (lmdb.Error, OSError) as error:
+                raise self.failure("compacted", error) from error
+
+    def _finish_compaction(self) -> None:
+        """Do what a compaction that died left undone: mark the generations that are not live, and remove them."""
+        with self._writing:
+            try:
+                for folder in others(self.path):
+                    self._mark_old(folder)
+                remove_others(self.path)
+            except (lmdb.Error, OSError) as error:
+                raise self.failure("compacted", error) from error
+
+    def _mark_old(self, folder: Path) -> None:
+        if self._opened is not None and self._opened.folder == folder:
+            _mark(self._opened)
+            self.shut()
+            return
+        try:
+            left = _open_generation(folder, self._map_size)
+        except (lmdb.Error, OSError):
+            return  # a copy that was never finished
+        try:
+            _mark(left)
+        finally:
+            left.env.close()
+
+    def _leave_old(self) -> None:
+        opened = self._opened
+        if opened is not None and opened.folder != live_folder(self.path):
+            self.leave(opened)
+
+    def _copied(self, opened: Opened, copy: Callable[[Opened, Opened], None]) -> Path:
+        """The folder of the new generation, complete and on the disk; none is left when that fails."""
+        folder = next_folder(self.path)
+        try:
+            new = _open_generation(folder, opened.env.info()["map_size"])
+            try:
+                copy(opened, new)
+            finally:
+                new.env.close()
+            for written in (folder / DATA_FILE, folder, self.path):
+                sync(written)
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        return folder
 
     def shut(self) -> None:
         """Close the environment; the next use opens it again while there are holders."""
@@ -199,10 +294,31 @@ def slot_name(slot: int) -> bytes:
     return _SLOT_PREFIX + b"%04d" % slot
 
 
+def _size(folder: Path) -> int:
+    return (folder / DATA_FILE).stat().st_size
+
+
+def _mark(left: Opened) -> None:
+    """Say in a generation that it was left: who has it open finds no namespace, but the mark."""
+    with left.env.begin(write=True) as txn:
+        txn.drop(left.catalog, delete=False)
+        txn.put(MOVED, b"", db=left.catalog)
+
+
 def _open(path: Path, map_size: int) -> Opened:
+    """The live generation; one that is left while it is opened is let go again."""
     path.mkdir(parents=True, exist_ok=True)
+    while True:
+        folder = live_folder(path)
+        opened = _open_generation(folder, map_size)
+        if live_folder(path) == folder:
+            return opened
+        opened.env.close()
+
+
+def _open_generation(folder: Path, map_size: int) -> Opened:
     env = lmdb.open(
-        str(path),
+        str(folder),
         map_size=map_size,
         max_dbs=MAX_NAMESPACES + 2,  # the catalog, and a free slot for the next switch
         max_readers=_MAX_READERS,
@@ -213,7 +329,7 @@ def _open(path: Path, map_size: int) -> Opened:
         catalog = env.open_db(_CATALOG, txn=txn)
         names = [name for name in env.dbs(txn) if name != _CATALOG]
         slots = {int(name.removeprefix(_SLOT_PREFIX)): env.open_db(name, txn=txn) for name in names}
-    return Opened(env, catalog, (path / "data.mdb").stat().st_ino, slots)
+    return Opened(env, catalog, folder, (folder / DATA_FILE).stat().st_ino, slots)
 
 
 _ENVIRONMENTS: dict[Path, SharedEnvironment] = {}  # those whose files are the ones at their path

@@ -80,6 +80,13 @@ class OnlineStore(Protocol):
         """Remove a namespace, its records and its metadata; nothing happens when there is none."""
         ...
 
+    def compact(self) -> int:
+        """Give back the space of what was replaced and deleted, so that no file of the store holds a byte of it.
+
+        Returns the bytes given back. A store without files of its own has nothing to do.
+        """
+        ...
+
     def close(self) -> None:
         """Release the store; a second call does nothing, any other call afterwards fails."""
         ...

@@ -35,6 +35,7 @@ from featurestore.online._environment import (
     release,
     slot_name,
 )
+from featurestore.online._generations import MOVED
 from featurestore.online.base import (
     LONGEST_NAMESPACE,
     STAMP_SIZE,
@@ -63,6 +64,10 @@ class _SlotNotOpenError(Exception):
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
+
+
+class _MovedError(Exception):
+    """A reader met a generation that was left."""
 
 
 class LmdbOnlineStore:
@@ -125,6 +130,12 @@ class LmdbOnlineStore:
         with environment.publishing(exclusive=True):
             environment.transact(partial(_drop, namespace=namespace))
 
+    def compact(self) -> int:
+        """As OnlineStore. Publishes to this directory wait meanwhile, readers do not; takes space for a second copy."""
+        environment = self._environment()
+        with environment.publishing(exclusive=True):
+            return environment.compact(_copy)
+
     def close(self) -> None:
         """As OnlineStore; the environment is closed with its last holder."""
         self._shared = None
@@ -150,6 +161,8 @@ class LmdbOnlineStore:
                     return action(opened, txn, *args, **kwargs)
             except _SlotNotOpenError as missing:
                 environment.open_slot(missing.slot)
+            except _MovedError:
+                environment.leave(opened)
             except lmdb.Error as error:
                 environment.recover(opened, error)
         raise OnlineStoreError(f"The online store at {environment.path} cannot be read: it was interrupted too often.")
@@ -180,6 +193,7 @@ def _entry(opened: Opened, txn: Transaction, namespace: str) -> Entry:
     raw = _catalog_value(opened, txn, namespace)
     known = opened.entries.get(namespace)
     if raw is None:
+        _check_live(opened, txn)
         entry = Entry(txn.id(), None, None, None)
     elif known is not None and known.raw == raw:
         entry = known._replace(snapshot=txn.id())
@@ -197,7 +211,13 @@ def _count(opened: Opened, txn: Transaction, namespace: str) -> int:
     return 0 if database is None else txn.stat(database)["entries"]
 
 
+def _check_live(opened: Opened, txn: Transaction) -> None:
+    if txn.get(MOVED, None, opened.catalog) is not None:
+        raise _MovedError
+
+
 def _namespaces(opened: Opened, txn: Transaction) -> list[str]:
+    _check_live(opened, txn)
     return sorted(key.decode() for key, _ in txn.cursor(opened.catalog))
 
 
@@ -239,19 +259,44 @@ def _empty_slot(opened: Opened, txn: Transaction) -> int:
     return slot
 
 
-def _chunks(items: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    """The items as they are stored, in lists of a few megabytes, each sorted."""
-    chunk = []
-    size = 0
-    for key, record in items:
-        check_stamp(key, record)
-        chunk.append((_stored_key(key), _stored_record(key, record)))
+def _copy(old: Opened, new: Opened) -> None:
+    """Write every namespace with its records and metadata to a new environment, each tree from the live keys alone."""
+    with old.env.begin() as txn:
+        entries = [(key, *_unpack_catalog_value(raw)) for key, raw in txn.cursor(old.catalog)]
+        for place, (name, slot, meta) in enumerate(entries):
+            source = txn.cursor(old.env.open_db(slot_name(slot), txn=txn, create=False))
+            for chunk in _lists(iter(source)):
+                with new.env.begin(write=True) as written:
+                    if not _fill(new, written, slot=place, chunk=chunk):
+                        raise lmdb.CorruptedError(f"the records of '{name.decode()}' are not in order")
+            with new.env.begin(write=True) as written:
+                new.env.open_db(slot_name(place), txn=written)
+                _put_entry(new, written, name.decode(), place, meta)
+
+
+def _lists(stored: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Stored keys and records in lists of a few megabytes."""
+    chunk, size = [], 0
+    for key, record in stored:
+        chunk.append((key, record))
         size += len(key) + len(record) + _ITEM_BYTES
         if size >= _CHUNK_BYTES:
-            yield sorted(chunk)
+            yield chunk
             chunk, size = [], 0
     if chunk:
+        yield chunk
+
+
+def _chunks(items: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    """The items as they are stored, in lists of a few megabytes, each sorted."""
+    for chunk in _lists(_stored_items(items)):
         yield sorted(chunk)
+
+
+def _stored_items(items: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    for key, record in items:
+        check_stamp(key, record)
+        yield _stored_key(key), _stored_record(key, record)
 
 
 def _fill(opened: Opened, txn: Transaction, *, slot: int, chunk: list[tuple[bytes, bytes]]) -> bool:

@@ -115,6 +115,11 @@ class MemoryOnlineStore:
         with state.writing, state.access:
             state.namespaces.pop(namespace, None)
 
+    def compact(self) -> int:
+        """As OnlineStore: nothing to do."""
+        self._state()
+        return 0
+
     def close(self) -> None:
         """As OnlineStore."""
         self._open_state = None

@@ -6,8 +6,6 @@ import gc
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from featurestore.online import _environment
 from featurestore.online import lmdb as lmdb_module
 from featurestore.online.lmdb import LmdbOnlineStore
 from featurestore.testing.online.records import read, read_meta, record
+from tests.online.processes import run_python
 
 KEYS = [b"%03d" % i for i in range(50)]
 
@@ -34,18 +33,6 @@ def store(path: Path) -> Iterator[LmdbOnlineStore]:
     store = LmdbOnlineStore(path)
     yield store
     store.close()
-
-
-def run_python(code: str, *args: object) -> subprocess.CompletedProcess[str]:
-    """Run code in a new interpreter, with the store's imports, and wait for it."""
-    prelude = (
-        "import os, signal, sys; from pathlib import Path; from featurestore.online.lmdb import LmdbOnlineStore\n"
-        "from featurestore.errors import OnlineStoreError\n"
-        "record = lambda event, value=b'': event.to_bytes(8, 'big') + bytes(8) + value\n"
-        "read = lambda store, namespace, *keys: store.read([(namespace, keys)])[0][1]\n"
-    )
-    command = [sys.executable, "-c", prelude + code, *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def in_child(action: Callable[[], None]) -> int:

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import pytest
 
-_PARTS = ("history", "keys", "publishing", "races", "records", "replacing")
+_PARTS = ("compacting", "history", "keys", "publishing", "races", "records", "replacing")
 # They are no test modules by name, so pytest must be told to explain their assertions.
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
-from featurestore.testing.online.history import HistoryLaw  # noqa: E402  after the line above
+from featurestore.testing.online.compacting import CompactRules  # noqa: E402  after the line above
+from featurestore.testing.online.history import HistoryLaw  # noqa: E402
 from featurestore.testing.online.keys import KeyRules  # noqa: E402
 from featurestore.testing.online.publishing import CompareRules, ReadRules, WriteRules  # noqa: E402
 from featurestore.testing.online.races import RaceRules  # noqa: E402
@@ -29,6 +30,14 @@ __all__ = ["OnlineStoreConformance"]
 
 
 class OnlineStoreConformance(
-    ReadRules, WriteRules, CompareRules, KeyRules, ReplaceRules, NamespaceRules, RaceRules, HistoryLaw
+    ReadRules,
+    WriteRules,
+    CompareRules,
+    KeyRules,
+    ReplaceRules,
+    NamespaceRules,
+    CompactRules,
+    RaceRules,
+    HistoryLaw,
 ):
     """Subclass once per store, with a fixture `store`."""
