@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from featurestore.dataset import Dataset, file_digest
 from featurestore.datasets import Datasets
 from featurestore.errors import InputError
 from featurestore.pinning import Pins
-from featurestore.registry.base import DatasetRecord, ModelRecord, Registry
+from featurestore.registry.base import ModelRecord, Registry
 from featurestore.timeline import Clock
 
 
@@ -26,7 +26,7 @@ class Models:
     now_us: Clock
 
     def record(
-        self, name: str, origin: tuple[str | DatasetRecord | None, str | None], uri: str | None, digest: str | None,
+        self, name: str, origin: tuple[str | Dataset | None, str | None], uri: str | None, digest: str | None,
         notes: str,
     ) -> ModelRecord:  # fmt: skip
         """Record a model of `origin`, a dataset or a service, as the next version of `name`.
@@ -38,7 +38,7 @@ class Models:
             raise InputError(f"'{name}' is no name for a model; use letters, digits, '-' and '_'.")
         dataset, service = origin
         if dataset is not None:
-            saved = dataset if isinstance(dataset, DatasetRecord) else self.datasets.get(dataset)
+            saved = dataset if isinstance(dataset, Dataset) else self.datasets.get(dataset)
             learned = _from_dataset(saved, service)
         elif service is not None:
             pins = self.pins(service)
@@ -71,8 +71,7 @@ class Models:
         if not path.exists():
             raise InputError(f"Model '{name}': there is no file {path}; give a path in the project, or a URI.")
         if path.is_file():
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = file_digest(path)
             if digest not in (None, found):
                 raise InputError(f"Model '{name}': {path} has the digest {found}, not {digest}; it is another file.")
             digest = found
@@ -88,13 +87,10 @@ class _Origin:
     views: Mapping[str, int]
 
 
-def _from_dataset(saved: DatasetRecord, service: str | None) -> _Origin:
-    made = saved.manifest["service"]
-    if service not in (None, made):
-        told = f"service '{made}'" if made else "a list of features, not of a service"
-        raise InputError(f"Dataset {saved.name} v{saved.version} was made of {told}; leave service='{service}' out.")
-    views, revision = saved.manifest["views"], saved.manifest["revision"]
-    assert isinstance(views, dict)
-    assert isinstance(revision, int)
-    versions = {name: int(view["version"]) for name, view in views.items()}
-    return _Origin(saved.name, saved.version, None if made is None else str(made), revision, versions)
+def _from_dataset(saved: Dataset, service: str | None) -> _Origin:
+    manifest = saved.manifest
+    if service not in (None, manifest.service):
+        told = f"service '{manifest.service}'" if manifest.service else "a list of features, not of a service"
+        raise InputError(f"Dataset {saved.reference} was made of {told}; leave service='{service}' out.")
+    versions = {name: view.version for name, view in manifest.views.items()}
+    return _Origin(saved.name, saved.version, manifest.service, manifest.revision, versions)

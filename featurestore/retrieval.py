@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from featurestore import on_demand
 from featurestore.arrow import arrow_type, instants
+from featurestore.dataset import Dataset
+from featurestore.definitions.splits import Split
 from featurestore.engines.base import STATUS_SUFFIX, OfflineEngine, Spine
-from featurestore.errors import InputError, OfflineStoreError
+from featurestore.errors import InputError
+from featurestore.parquet import write_parquet
 from featurestore.pinning import Pins
 from featurestore.plan.explain import explain_historical
 from featurestore.plan.historical import HistoricalPlan
+from featurestore.splitting import split_frame
 from featurestore.timeline import Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from featurestore.registry.base import DatasetRecord
-
 _STATUS_NAMES = pa.array([status.name for status in Status])
-Save = Callable[["TrainingSet", str], "DatasetRecord"]
+Save = Callable[["TrainingSet", str, Split | None], Dataset]
 
 
 class OutOfRangeWarning(UserWarning):
@@ -87,26 +86,16 @@ class TrainingSet:
 
     def to_parquet(self, path: str | Path) -> int:
         """Write all rows to one Parquet file, which appears whole or not at all, and return their number."""
-        target = Path(path)
-        partial = target.with_name(f".{target.name}.{uuid4().hex}")
-        rows = 0
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with self.batches() as reader, _writer(partial, reader.schema) as writer:
-                for batch in reader:
-                    writer.write_batch(batch)
-                    rows += batch.num_rows
-            _sync(partial)
-            partial.replace(target)
-        except OSError as error:
-            raise OfflineStoreError(f"{target} cannot be written: {error.strerror or error}.") from error
-        finally:
-            partial.unlink(missing_ok=True)
-        return rows
+        with self.batches() as reader:
+            return write_parquet(Path(path), reader.schema, reader)
 
-    def save(self, name: str) -> DatasetRecord:
-        """Save the rows as the next version of a dataset, with what they were made from."""
-        return self._save(self, name)
+    def split(self, split: Split) -> dict[str, pl.DataFrame]:
+        """All rows as `train`, `validation` and `test`, each in order; InputError for a split that does not fit."""
+        return split_frame(self.to_polars(), split, self.retrieval.plan.keys, self.retrieval.plan.timestamp)
+
+    def save(self, name: str, split: Split | None = None) -> Dataset:
+        """Save the rows as the next version of a dataset, with what they were made from and how they are split."""
+        return self._save(self, name, split)
 
     def explain(self) -> str:
         """The plan as text; after the rows were computed also how many lie outside what is committed."""
@@ -162,7 +151,7 @@ class _Layout:
                 f"The spine lacks column '{missing[0]}', which request-time features read. Its columns: "
                 f"{', '.join(spine)}."
             )
-        fields = [computed.field(name) for name in spine]
+        fields = [computed.field(name).remove_metadata() for name in spine]
         for name, dtype in plan.outputs:
             fields.append(pa.field(name, arrow_type(dtype)))
             if retrieval.statuses:
@@ -223,17 +212,3 @@ def _warn(outside: Mapping[str, Outside]) -> None:
                 OutOfRangeWarning,
                 stacklevel=4,
             )
-
-
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer that makes no dictionaries of numbers: they seldom repeat, and looking costs half of the writing."""
-    repeating = [field.name for field in schema if not pa.types.is_floating(field.type)]
-    return pq.ParquetWriter(path, schema, use_dictionary=repeating)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -17,7 +17,7 @@ from featurestore.plan.intervals import Asked
 from featurestore.plan.nodes import Scan
 from featurestore.plan.selection import select
 from featurestore.project.configuration import find_root, load_configuration
-from featurestore.registry.base import DatasetRecord, ModelRecord, Revision
+from featurestore.registry.base import ModelRecord, Revision
 from featurestore.registry.diff import CatalogDiff, diff
 from featurestore.registry.open import open_registry
 from featurestore.timeline import Clock, duration_us, instant_us, present_us
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from featurestore.contracts.quarantine import Quarantine
+    from featurestore.dataset import Dataset
     from featurestore.datasets import Datasets
     from featurestore.engines.base import OfflineEngine
     from featurestore.materialization.report import MaterializationReport, Progress
@@ -187,7 +188,7 @@ class FeatureStore:
         inputs = {name: self._from_source(pin) if from_source else pin.stored() for name, pin in pins.views.items()}
         plan = build_historical_plan(pins.selection, pins.catalog, inputs, timestamp)
         resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
-        rows = as_spine(spine, self._queryable(self.catalog()))
+        rows = as_spine(spine, lambda: self._queryable(self.catalog()))
         retrieval = Retrieval(plan, rows, self.engine, pins, statuses=statuses, from_source=from_source)
         return TrainingSet(retrieval, self.datasets.save)
 
@@ -202,7 +203,7 @@ class FeatureStore:
         self,
         name: str,
         *,
-        dataset: DatasetRecord | str | None = None,
+        dataset: Dataset | str | None = None,
         service: str | None = None,
         uri: str | None = None,
         digest: str | None = None,
@@ -308,7 +309,9 @@ class FeatureStore:
         """The saved training sets."""
         from featurestore.datasets import Datasets
 
-        return Datasets(self.root, self._offline_path / "datasets", self.registry, self.actor, self.now_us)
+        return Datasets(
+            self.root, self._offline_path, self.registry, self.tables, self.retrieve, self.actor, self.now_us
+        )
 
     @cached_property
     def models(self) -> Models:

@@ -20,9 +20,11 @@ from featurestore.cli.output import (
     print_text,
 )
 from featurestore.cli.project import open_store
+from featurestore.errors import InputError
 from featurestore.timeline import format_instant, parse_duration, parse_instant, short_instant
 
 if TYPE_CHECKING:
+    from featurestore.dataset import Dataset
     from featurestore.materialization.report import MaterializationReport, Progress, Step, ViewReport
 
 Limit = Annotated[int, typer.Option(help="Rows to show.", min=1)]
@@ -131,6 +133,7 @@ def historical(
     timestamp: Annotated[str, typer.Option(help="The spine's column of instants.")] = "event_timestamp",
     out: Annotated[Path | None, typer.Option(help="Write all rows to this Parquet file.")] = None,
     save: Annotated[str | None, typer.Option(help="Save as the next version of this dataset.")] = None,
+    split: Annotated[str | None, typer.Option(help="With --save, record a split: time:14d,14d,gap=1d.")] = None,
     from_source: Annotated[bool, typer.Option("--from-source", help="Compute without materializing.")] = False,
     as_of: Annotated[str | None, typer.Option("--as-of", help="Answer with what was committed by then.")] = None,
     statuses: Annotated[bool, typer.Option("--statuses", help="Add <feature>__status columns.")] = False,
@@ -139,6 +142,10 @@ def historical(
     as_json: JsonFlag = False,
 ) -> None:
     """Answer each spine row with the features as they were known at its instant."""
+    from featurestore.definitions.splits import parse_split
+
+    if split is not None and save is None:
+        raise InputError("--split is recorded with a dataset; give it a name with --save, or leave --split out.")
     with open_store() as store:
         asked = features[0] if len(features) == 1 else features
         training = store.get_historical_features(
@@ -152,16 +159,25 @@ def historical(
         if explain:
             typer.echo(training.explain())
         elif save is not None:
-            dataset = training.save(save)
-            document = {"dataset": dataset.name, "version": dataset.version, "rows": dataset.rows, "path": dataset.path}
-            print_json(document) if as_json else console().print(
-                f"Saved dataset {dataset.name} v{dataset.version}: {dataset.rows:,} rows in {dataset.path}."
-            )
+            _print_saved(training.save(save, None if split is None else parse_split(split)), as_json)
         elif out is not None:
             rows = training.to_parquet(out)
             print_json({"rows": rows, "path": str(out)}) if as_json else console().print(f"{rows:,} rows in {out}.")
         else:
             print_frame(training.to_polars(), limit, as_json)
+
+
+def _print_saved(dataset: Dataset, as_json: bool) -> None:
+    division, path = dataset.manifest.division, dataset.record.path
+    if as_json:
+        parts = None if division is None else division.rows
+        print_json({"dataset": dataset.name, "version": dataset.version, "rows": dataset.rows, "path": path,
+                    "split": parts})  # fmt: skip
+        return
+    console().print(f"Saved dataset {dataset.reference}: {dataset.rows:,} rows in {path}.")
+    if division is not None:
+        counts = ", ".join(f"{count:,} {part.replace('_', ' ')}" for part, count in division.rows.items())
+        console().print(f"Split {division.split}: {counts}.")
 
 
 def sql(

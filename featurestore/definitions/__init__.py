@@ -13,6 +13,7 @@ from featurestore.definitions.sources import (
     Source,
     SqlSource,
 )
+from featurestore.definitions.splits import EntitySplit, RandomSplit, Split, TimeSplit
 from featurestore.definitions.view import FeatureView, ViewProjection
 
 Declaration = Entity | Source | FeatureView | OnDemandFeatureView | FeatureService
@@ -23,14 +24,18 @@ __all__ = [
     "Declaration",
     "DeltaSource",
     "Entity",
+    "EntitySplit",
     "Feature",
     "FeatureService",
     "FeatureView",
     "FrameSource",
     "OnDemandFeatureView",
     "ParquetSource",
+    "RandomSplit",
     "RequestSource",
     "Source",
+    "Split",
     "SqlSource",
+    "TimeSplit",
     "ViewProjection",
 ]

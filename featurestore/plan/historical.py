@@ -59,3 +59,8 @@ class HistoricalPlan:
     on_demand: tuple[OnDemandStep, ...]
     request: tuple[tuple[str, DType], ...]  # spine columns that on-demand features read
     outputs: tuple[tuple[str, DType], ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The spine's columns that joins look entities up by, in first use."""
+        return tuple(dict.fromkeys(column for join in self.joins for _, column in join.keys))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from featurestore.arrow import as_table
@@ -11,10 +12,10 @@ from featurestore.errors import InputError
 from featurestore.plan.nodes import Scan
 
 
-def as_spine(spine: object, tables: tuple[Scan, ...]) -> Spine:
+def as_spine(spine: object, tables: Callable[[], tuple[Scan, ...]]) -> Spine:
     """The spine: a frame, Arrow data or list of dicts, a path ending in .parquet, or SQL text over `tables`."""
     if isinstance(spine, str) and spine.lstrip("( \n").lower().startswith(("select", "with", "from")):
-        return QuerySpine(spine, tables)
+        return QuerySpine(spine, tables())
     if isinstance(spine, str | os.PathLike):
         path = Path(spine)
         if path.suffix not in (".parquet", ".pq"):

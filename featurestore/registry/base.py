@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from featurestore.plan.catalog import Catalog
+from featurestore.plan.catalog import Catalog, Object
 from featurestore.registry.diff import CatalogDiff
 
 
@@ -85,6 +85,10 @@ class Registry(Protocol):
 
     def history(self) -> tuple[Revision, ...]:
         """All revisions, newest first."""
+        ...
+
+    def recorded(self, kind: str, name: str, meaning: str) -> Object | None:
+        """The newest form that an object ever had with that meaning, live or not; None when it never had it."""
         ...
 
     def add_dataset(self, dataset: DatasetRecord) -> DatasetRecord:

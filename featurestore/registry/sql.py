@@ -89,6 +89,19 @@ class SqlRegistry:
                 Revision(row.number, row.applied_at_us, row.applied_by, tuple(json.loads(row.summary))) for row in rows
             )
 
+    def recorded(self, kind: str, name: str, meaning: str) -> Object | None:
+        """The newest form that an object ever had with that meaning, live or not; None when it never had it."""
+        columns = tables.objects.c
+        query = (
+            select(columns.document)
+            .where(columns.kind == kind, columns.name == name, columns.meaning == meaning)
+            .order_by(columns.revision.desc())
+            .limit(1)
+        )
+        with self._database.reading() as connection:
+            document = None if connection is None else connection.execute(query).scalar()
+            return None if document is None else decode(kind, bytes(document))
+
     def add_dataset(self, dataset: DatasetRecord) -> DatasetRecord:
         """Record a dataset under the next version of its name, and return it with that version."""
         with self._database.writing(tables.metadata) as connection:

@@ -177,11 +177,10 @@ def test_a_dataset_is_versioned_and_can_be_asked_in_sql(store: FeatureStore) -> 
     training = store.get_historical_features(SPINE, "buyer")
     first, second = training.save("train"), training.save("train")
     assert (first.version, second.version, first.rows) == (1, 2, 5)
-    assert first.manifest["sha256"] == second.manifest["sha256"]
+    assert first.manifest.sha256 == second.manifest.sha256
     assert store.sql("SELECT count(*) FROM train_v1 JOIN train USING (price)").item() == 25
-    views = first.manifest["views"]
-    assert isinstance(views, dict)
-    assert (views["last"]["version"], views["last"]["watermark"]) == (1, "2024-01-12T00:00:00Z")
+    made = first.manifest.views["last"]
+    assert (made.version, made.watermark) == (1, "2024-01-12T00:00:00Z")
 
 
 def test_spines_may_be_files_and_queries(store: FeatureStore, tmp_path: Path) -> None:
