@@ -73,6 +73,34 @@ def test_a_dataset_is_saved_listed_and_shown(shop: Path) -> None:
     assert "amount_per_item" in shown["columns"]
 
 
+def test_a_dataset_is_rebuilt_split_and_compared(shop: Path, tmp_path: Path) -> None:
+    asked = ("historical", "buyer_v1", "--spine", "data/labels.parquet", "--save")
+    saved = answer(shop, *asked, "parts", "--split", "random:0.5/0.25/0.25,seed=7")
+    assert sum(saved["split"].values()) == 90
+    assert "Split entity:customer,0.8/0.1/0.1,seed=0: " in run(shop, *asked, "parts", "--split", "entity:customer")
+    assert "parts@2: 90 rows, the same bytes." in run(shop, "dataset", "rebuild", "parts")
+    assert answer(shop, "dataset", "rebuild", "parts@1")["identical"] is True
+    folder = tmp_path / "out"
+    assert answer(shop, "dataset", "split", "parts@1", "--out", str(folder))["rows"] | {"left_out": 0} == saved["split"]
+    assert pl.read_parquet(folder / "test.parquet").height == saved["split"]["test"]
+    found = answer(shop, "dataset", "diff", "parts@1", "parts@2")
+    assert (found["same_bytes"], found["rows"]["common"]) == (True, 90)
+    assert {column["differ"] for column in found["columns"]} == {0}
+    assert "parts@1 and parts@2 have the same bytes." in run(shop, "dataset", "diff", "parts@1", "parts@2")
+    assert "split random:0.5/0.25/0.25,seed=7: " in run(shop, "dataset", "show", "parts@1")
+
+
+def test_a_dataset_that_cannot_be_rebuilt_is_exit_code_1(shop: Path) -> None:
+    run(shop, "historical", "buyer_v1", "--spine", "data/labels.parquet", "--save", "torn")
+    spine = shop / answer(shop, "dataset", "show", "torn")["manifest"]["spine"]["path"]
+    content = spine.read_bytes()
+    spine.unlink()
+    said = run(shop, "dataset", "rebuild", "torn", code=1)
+    spine.write_bytes(content)
+    assert said.splitlines()[0] == "torn@1 cannot be rebuilt:"
+    assert "is missing" in said.splitlines()[1]
+
+
 def test_a_model_is_recorded_and_listed(shop: Path) -> None:
     said = run(shop, "model", "record", "late", "--service", "buyer_v1", "--notes", "by hand")
     assert said.startswith("Recorded model late v1, which learned from service buyer_v1 at revision 1.")
@@ -122,6 +150,14 @@ WRONG = [
     (("sql", "SELECT * FROM nowhere"), "nowhere"),
     (("describe", "nobody"), "There is no entity, source, view or service 'nobody'"),
     (("dataset", "show", "lost"), "There is no dataset 'lost'"),
+    (("dataset", "rebuild", "lost@2"), "There is no dataset 'lost'"),
+    (("dataset", "diff", "lost", "lost"), "There is no dataset 'lost'"),
+    (("dataset", "split", "train@x", "--out", "."), "names no one version"),
+    (("historical", "buyer_v1", "--spine", "data/labels.parquet", "--split", "time:1d,1d"), "give it a name with"),
+    (
+        ("historical", "buyer_v1", "--spine", "data/labels.parquet", "--save", "x", "--split", "time:1"),
+        "'time:1' is no split",
+    ),
     (("model", "record", "late"), "say what it learned from"),
     (("model", "record", "late", "--dataset", "lost@2"), "There is no dataset 'lost'"),
     (("quarantine", "show", "abc"), "There is no quarantine entry 'abc'"),
