@@ -56,6 +56,11 @@ class OnDemandFeatureView:
         wrong = [i for i in inputs if not isinstance(i, kinds)]
         faults.add_if(bool(wrong), f"inputs must be request sources and feature views, found {wrong!r}.")
         plain = tuple(i.projection() if isinstance(i, FeatureView) else i for i in inputs if isinstance(i, kinds))
+        for part in plain:
+            faults.add_if(
+                isinstance(part, ViewProjection) and not part.features,
+                "an input of one version names its features: view.version(2)[[...]].",
+            )
         object.__setattr__(self, "inputs", plain)
         names = tuple(name for i in plain for name in input_names(i))
         for name in sorted({n for n in names if names.count(n) > 1}):

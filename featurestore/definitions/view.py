@@ -164,6 +164,10 @@ class FeatureView:
         """All features under their plain names."""
         return ViewProjection(self, self.feature_names)
 
+    def version(self, number: int) -> ViewProjection:
+        """All features of an applied version of the view, whatever is declared now: `last.version(2)[["amount"]]`."""
+        return self.projection().version(number)
+
     def __getitem__(self, features: str | Iterable[str]) -> ViewProjection:
         """Some of the features, in the order given."""
         return self.projection()[features]
@@ -175,30 +179,44 @@ class FeatureView:
 
 @dataclass(frozen=True, slots=True)
 class ViewProjection:
-    """Some features of a view, perhaps looked up under other key names, perhaps prefixed."""
+    """Some features of a view, perhaps looked up under other key names, perhaps prefixed, perhaps of one version.
+
+    With `pinned` the features are those of that version: none stand for all it has, and names are checked by `plan`.
+    """
 
     view: FeatureView
     features: tuple[str, ...]
     aliases: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
+    pinned: int | None = None
+
+    def version(self, number: int) -> ViewProjection:
+        """All features of that version of the view, under the same keys and prefix; select some of them afterwards."""
+        faults = Faults(f"FeatureView '{self.view.name}'")
+        counts = isinstance(number, int) and not isinstance(number, bool) and number > 0
+        faults.add_if(not counts, f"a version is a number from 1 on, found {number!r}.")
+        faults.done()
+        return replace(self, features=(), pinned=number)
 
     def __getitem__(self, features: str | Iterable[str]) -> ViewProjection:
         """Some of the features, in the order given."""
         names = (features,) if isinstance(features, str) else tuple(features)
         faults = Faults(f"FeatureView '{self.view.name}'")
         for name in names:
-            if name not in self.view.feature_names:
+            if self.pinned is None and name not in self.view.feature_names:
                 faults.add(str(UnknownNameError("feature", name, self.view.feature_names)))
         faults.duplicates(names, "selected feature")
+        faults.add_if(self.pinned is not None and not names, "no feature is selected; name one or more.")
         faults.done()
-        return replace(self, features=tuple(n for n in names if n in self.view.feature_names))
+        known = (n for n in names if self.pinned is not None or n in self.view.feature_names)
+        return replace(self, features=tuple(known))
 
     def with_join_keys(self, **aliases: str) -> ViewProjection:
         """Look the view up by other columns; the features get the new names, joined by `_`, and `__` as prefix."""
         faults = Faults(f"FeatureView '{self.view.name}'")
         for key, alias in aliases.items():
             faults.add_if(
-                key not in self.view.join_keys,
+                self.pinned is None and key not in self.view.join_keys,
                 f"there is no join key '{key}' to alias; it has {', '.join(closest_first(key, self.view.join_keys))}.",
             )
             faults.column(alias, "alias")

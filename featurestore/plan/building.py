@@ -40,8 +40,9 @@ class ViewInput:
 
 @dataclass(slots=True)
 class _Reading:
-    """One view looked up by one set of key columns: feature name and result name of every column read."""
+    """One version of a view, looked up by one set of key columns: feature and result name of every column read."""
 
+    reference: str
     view: ViewRecord
     keys: Keys
     columns: list[tuple[str, str]] = field(default_factory=list)
@@ -49,7 +50,7 @@ class _Reading:
     @property
     def label(self) -> str:
         aliased = [f"{key}={column}" for key, column in self.keys if key != column]
-        return f"{self.view.name}({', '.join(aliased)})" if aliased else self.view.name
+        return f"{self.reference}({', '.join(aliased)})" if aliased else self.reference
 
 
 @dataclass(slots=True)
@@ -63,9 +64,12 @@ class _Layout:
 def build_historical_plan(
     selection: Selection, catalog: Catalog, inputs: Mapping[str, ViewInput], timestamp: str
 ) -> HistoricalPlan:
-    """The point-in-time retrieval of a selection; `inputs` gives each view's rows, stored or from source."""
+    """The point-in-time retrieval of a selection; `inputs` gives each view's rows, stored or from source.
+
+    They are found by the references of `view_members`.
+    """
     layout = _lay_out(selection, catalog)
-    joins = tuple(_join(reading, inputs[reading.view.name]) for reading in layout.readings.values())
+    joins = tuple(_join(reading, inputs[reading.reference]) for reading in layout.readings.values())
     return HistoricalPlan(
         features=selection.label,
         timestamp=timestamp,
@@ -136,9 +140,9 @@ def on_demand_step(record: OnDemandRecord, catalog: Catalog) -> on_demand.OnDema
         match part:
             case Requested(columns=columns):
                 inputs += [(name, name, parse(text)) for name, text in columns]
-            case Projected(view=view, features=features):
-                types = [parse(catalog.views[view].output(feature).dtype) for feature in features]
-                inputs += [(feature, feature, dtype) for feature, dtype in zip(features, types, strict=True)]
+            case Projected(features=features):
+                view = catalog.view(part.reference)
+                inputs += [(feature, feature, parse(view.output(feature).dtype)) for feature in features]
     outputs = tuple((name, name, parse(text)) for name, text in record.features)
     return on_demand.OnDemandStep(record.name, tuple(inputs), outputs, _computation(record))
 
@@ -147,11 +151,11 @@ def _lay_out(selection: Selection, catalog: Catalog) -> _Layout:
     layout = _Layout()
     for member in selection.members:
         if isinstance(member, Projected):
-            _add_projection(layout, member, catalog.views[member.view])
+            _add_projection(layout, member, catalog.view(member.reference))
     for member in selection.members:
         match member:
             case Projected():
-                view = catalog.views[member.view]
+                view = catalog.view(member.reference)
                 for feature in member.features:
                     _add_output(layout, member.output_name(feature), parse(view.output(feature).dtype))
             case OnDemandMember():
@@ -168,7 +172,8 @@ def _add_output(layout: _Layout, name: str, dtype: DType) -> None:
 
 
 def _reading(layout: _Layout, part: Projected, view: ViewRecord) -> _Reading:
-    return layout.readings.setdefault((part.view, part.keys), _Reading(view, part.keys))
+    found = _Reading(part.reference, view, part.keys)
+    return layout.readings.setdefault((part.reference, part.keys), found)
 
 
 def _add_projection(layout: _Layout, part: Projected, view: ViewRecord) -> None:
@@ -186,7 +191,7 @@ def _add_on_demand(layout: _Layout, member: OnDemandMember, catalog: Catalog) ->
                     inputs.append((name, name, parse(text)))
                     layout.request[name] = parse(text)
             case Projected():
-                inputs.extend(_hidden_inputs(layout, part, catalog.views[part.view]))
+                inputs.extend(_hidden_inputs(layout, part, catalog.view(part.reference)))
     wanted = set(member.features or [name for name, _ in record.features])
     outputs = tuple((name, name, parse(text)) for name, text in record.features if name in wanted)
     for _, name, dtype in outputs:

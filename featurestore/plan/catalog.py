@@ -6,6 +6,7 @@ text form. `Metadata` is what may change without changing what a feature means.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -158,16 +159,38 @@ class ViewRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class Projected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="view"):
-    """Features of a view in a service or as on-demand inputs: `keys` are (join key, column it is looked up by)."""
+    """Features of a view in a service or as on-demand inputs: `keys` are (join key, column it is looked up by).
+
+    `version` pins one version of the view; otherwise the one that serves is meant. On-demand inputs hold the `types`
+    of the features, which their computation was made for.
+    """
 
     view: str
     features: tuple[str, ...]
     keys: tuple[tuple[str, str], ...]
     prefix: str = ""
+    version: int | None = None
+    types: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """What names the view, and its version when pinned."""
+        return reference(self.view, self.version)
 
     def output_name(self, feature: str) -> str:
         """The feature's name in the answer."""
         return f"{self.prefix}__{feature}" if self.prefix else feature
+
+
+def reference(view: str, version: int | None = None) -> str:
+    """`last`, or `last@v2` for one version."""
+    return view if version is None else f"{view}@v{version}"
+
+
+def parse_reference(text: str) -> tuple[str, int | None]:
+    """The view and version that a reference names; text after the `@` that is no version stays part of the name."""
+    view, at, version = text.partition("@v")
+    return (view, int(version)) if at and version.isdecimal() else (text, None)
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="request"):
@@ -216,6 +239,12 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     metadata: Metadata = Metadata()
 
 
+def projections(record: ServiceRecord | OnDemandRecord) -> tuple[Projected, ...]:
+    """The parts of views that a service or an on-demand view names itself."""
+    parts = record.members if isinstance(record, ServiceRecord) else record.inputs
+    return tuple(part for part in parts if isinstance(part, Projected))
+
+
 Object = EntityRecord | SourceRecord | ViewRecord | OnDemandRecord | ServiceRecord
 KINDS: dict[str, type[Object]] = {
     "entity": EntityRecord,
@@ -232,7 +261,10 @@ def kind_of(record: Object) -> str:
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything that is applied (or declared), by name; `versions` counts a view's meanings."""
+    """Everything that is applied (or declared, or serves), by name; `versions` counts a view's meanings.
+
+    `pinned` holds the versions of views that services and on-demand views pin, by reference (`last@v2`).
+    """
 
     entities: dict[str, EntityRecord] = {}
     sources: dict[str, SourceRecord] = {}
@@ -240,6 +272,26 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     on_demand: dict[str, OnDemandRecord] = {}
     services: dict[str, ServiceRecord] = {}
     versions: dict[str, int] = {}
+    pinned: dict[str, ViewRecord] = {}
+
+    def view(self, reference: str) -> ViewRecord:
+        """The view that a reference names; it exists, for references are checked before."""
+        found = self.views.get(reference)
+        return self.pinned[reference] if found is None else found
+
+    def version(self, reference: str) -> int:
+        """The version that a reference names."""
+        view, pinned = parse_reference(reference)
+        return self.versions[view] if pinned is None else pinned
+
+    def pins(self) -> frozenset[tuple[str, int]]:
+        """(view, version) that services and on-demand views pin."""
+        return frozenset((part.view, part.version) for part in self._projected() if part.version is not None)
+
+    def _projected(self) -> Iterator[Projected]:
+        records: tuple[ServiceRecord | OnDemandRecord, ...] = (*self.services.values(), *self.on_demand.values())
+        for record in records:
+            yield from projections(record)
 
     def objects(self) -> dict[tuple[str, str], Object]:
         """All records by (kind, name), in the order of kinds."""
@@ -254,12 +306,14 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def lost(self) -> tuple[str, ...]:
         """The views that a service or an on-demand view names and the catalog does not hold; none in a sound one."""
         members = [member for service in self.services.values() for member in service.members]
-        parts = [*members, *(part for view in self.on_demand.values() for part in view.inputs)]
-        named = {part.view for part in parts if not isinstance(part, Requested)}
-        return tuple(sorted(named - {*self.views, *self.on_demand}))
+        computed = {member.view for member in members if isinstance(member, OnDemandMember)}
+        named = {part.reference for part in self._projected()} | computed
+        return tuple(sorted(named - {*self.views, *self.on_demand, *self.pinned}))
 
     @staticmethod
-    def of(objects: dict[tuple[str, str], Object], versions: dict[str, int]) -> Catalog:
+    def of(
+        objects: dict[tuple[str, str], Object], versions: dict[str, int], pinned: dict[str, ViewRecord] | None = None
+    ) -> Catalog:
         """The catalog that holds the given records."""
         by_kind: dict[str, dict[str, Object]] = {kind: {} for kind in KINDS}
         for (kind, name), record in objects.items():
@@ -272,6 +326,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 "on_demand": by_kind["on_demand"],
                 "services": by_kind["service"],
                 "versions": versions,
+                "pinned": pinned or {},
             },
             Catalog,
         )

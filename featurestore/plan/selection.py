@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from featurestore.errors import InputError, UnknownNameError
-from featurestore.plan.catalog import Catalog, OnDemandMember, OnDemandRecord, Projected, ViewRecord
+from featurestore.plan.catalog import (
+    Catalog,
+    OnDemandMember,
+    OnDemandRecord,
+    Projected,
+    ViewRecord,
+    parse_reference,
+    projections,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +29,9 @@ class Selection:
 def select(features: str | Sequence[str], catalog: Catalog) -> Selection:
     """The selection that a service name or a list of `view:feature` references means.
 
-    A service's name selects its members; `view:*` all features of a view. Raises UnknownNameError listing what
-    exists, close names first, and InputError for a reference of another form.
+    A service's name selects its members; `view:*` all features of a view; `view@v2:feature` asks for a version, which
+    the catalog must hold as pinned. Raises UnknownNameError listing what exists, close names first, and InputError for
+    a reference of another form.
     """
     if isinstance(features, str):
         if ":" in features:
@@ -43,16 +52,23 @@ def select(features: str | Sequence[str], catalog: Catalog) -> Selection:
     return Selection(", ".join(features), members)
 
 
+def asked_versions(features: str | Sequence[str]) -> frozenset[tuple[str, int]]:
+    """(view, version) of each reference that asks for a version."""
+    listed = [features] if isinstance(features, str) else features
+    views = (parse_reference(str(asked).partition(":")[0]) for asked in listed if ":" in str(asked))
+    return frozenset((view, version) for view, version in views if version is not None)
+
+
 def view_members(selection: Selection, catalog: Catalog) -> tuple[str, ...]:
-    """Names of all views that the selection reads, those behind on-demand views included, in first use."""
-    names: dict[str, None] = {}
+    """References to all views that the selection reads, those behind on-demand views included, in first use.
+
+    `Catalog.view` finds each.
+    """
+    found: dict[str, None] = {}
     for member in selection.members:
-        match member:
-            case Projected(view=view):
-                names[view] = None
-            case OnDemandMember(view=name):
-                names.update(dict.fromkeys(p.view for p in catalog.on_demand[name].inputs if isinstance(p, Projected)))
-    return tuple(names)
+        parts = (member,) if isinstance(member, Projected) else projections(catalog.on_demand[member.view])
+        found.update(dict.fromkeys(part.reference for part in parts))
+    return tuple(found)
 
 
 def _split(reference: str) -> tuple[str, str]:
@@ -63,7 +79,7 @@ def _split(reference: str) -> tuple[str, str]:
 
 
 def _features_of(view: str, feature: str, catalog: Catalog) -> tuple[str, ...]:
-    record = catalog.views.get(view) or catalog.on_demand.get(view)
+    record = catalog.views.get(view) or catalog.on_demand.get(view) or catalog.pinned.get(view)
     if record is None:
         raise UnknownNameError("view", view, {**catalog.views, **catalog.on_demand})
     names = feature_names(record)
@@ -84,7 +100,8 @@ def feature_names(record: ViewRecord | OnDemandRecord) -> tuple[str, ...]:
 
 
 def _member(view: str, names: tuple[str, ...], catalog: Catalog) -> Projected | OnDemandMember:
-    if view in catalog.views:
-        keys = tuple((key, key) for key, _ in catalog.views[view].keys)
-        return Projected(view=view, features=names, keys=keys)
+    if view in catalog.views or view in catalog.pinned:
+        keys = tuple((key, key) for key, _ in catalog.view(view).keys)
+        name, version = parse_reference(view)
+        return Projected(view=name, features=names, keys=keys, version=version)
     return OnDemandMember(view=view, features=names)

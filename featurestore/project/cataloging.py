@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from featurestore.definitions import (
@@ -17,26 +17,40 @@ from featurestore.definitions import (
 )
 from featurestore.definitions.sources import TableSource, ViewSource
 from featurestore.engines.base import OfflineEngine
-from featurestore.errors import DefinitionError, Fault, FeatureStoreError, InputError
-from featurestore.plan.catalog import Catalog, Object, ViewRecord
+from featurestore.errors import DefinitionError, Fault, FeatureStoreError, InputError, UnknownNameError
+from featurestore.plan.catalog import Catalog, Object, ViewRecord, reference
+from featurestore.plan.fitting import misfit
 from featurestore.project.events import with_event_columns
 from featurestore.project.records import record_of
 
+Pinned = Callable[[ViewRecord, int], ViewRecord]  # from a view as it is declared to one of its versions
 
-def declared_catalog(declarations: Iterable[Declaration], root: Path, engine: OfflineEngine) -> Catalog:
+
+def _unversioned(view: ViewRecord, version: int) -> ViewRecord:
+    raise UnknownNameError("version of view", reference(view.name, version), ())
+
+
+def declared_catalog(
+    declarations: Iterable[Declaration], root: Path, engine: OfflineEngine, pinned: Pinned = _unversioned
+) -> Catalog:
     """The catalog of all declarations and of what they refer to; raises DefinitionError with every fault.
 
-    The engine types aggregations by their source. Faults: two objects of one kind with one name, SQL or a contract or
-    a function that cannot be used, an aggregation that does not fit its source.
+    The engine types aggregations by their source, `pinned` finds versions. Faults: two objects of one kind with one
+    name, SQL or a contract or a function that cannot be used, an aggregation that does not fit its source, a pinned
+    version that does not exist or lacks what is asked of it.
     """
 
-    def recorded(view: str) -> ViewRecord:
+    def recorded(view: str, version: int | None) -> ViewRecord:
         if ("view", view) not in named:
             raise InputError(f"view '{view}' has faults of its own.")
         record = named["view", view][1]
         assert isinstance(record, ViewRecord)
-        return record
+        if version is None:
+            return record
+        pins[reference(view, version)] = found = pinned(record, version)
+        return found
 
+    pins: dict[str, ViewRecord] = {}
     named: dict[tuple[str, str], tuple[Declaration, Object]] = {}
     faults: list[Fault] = []
     for declaration in _with_references(declarations):
@@ -60,7 +74,21 @@ def declared_catalog(declarations: Iterable[Declaration], root: Path, engine: Of
         named[kind, declaration.name] = (declaration, record)
     if faults:
         raise DefinitionError(faults)
-    return Catalog.of({key: record for key, (_, record) in named.items()}, {})
+    catalog = Catalog.of({key: record for key, (_, record) in named.items()}, {}, pins)
+    _refuse_misfits((declaration for declaration, _ in named.values()), catalog, root)
+    return catalog
+
+
+def _refuse_misfits(declarations: Iterable[Declaration], catalog: Catalog, root: Path) -> None:
+    faults = []
+    for declaration in declarations:
+        message = (
+            misfit(catalog.services[declaration.name], catalog) if isinstance(declaration, FeatureService) else None
+        )
+        if message is not None:
+            faults.append(_fault(declaration, f"service '{declaration.name}': {message}.", root))
+    if faults:
+        raise DefinitionError(faults)
 
 
 def _twice(declaration: Declaration, other: Declaration, root: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pyarrow as pa
 
@@ -26,9 +27,9 @@ from featurestore.definitions import (
     SqlSource,
     ViewProjection,
 )
-from featurestore.definitions.on_demand import input_names
 from featurestore.definitions.sources import TableSource, ViewSource
 from featurestore.dtypes import DType, parse
+from featurestore.errors import UnknownNameError
 from featurestore.plan.catalog import (
     AggregationRecord,
     ContractRecord,
@@ -52,17 +53,18 @@ from featurestore.plan.catalog import (
     SqlPlace,
     ViewPlace,
     ViewRecord,
+    reference,
 )
 from featurestore.sql import check_expression, check_query
 from featurestore.timeline import duration_us
 
-Recorded = Callable[[str], ViewRecord]
+Recorded = Callable[[str, int | None], ViewRecord]
 
 
 def record_of(declaration: Declaration, root: Path, recorded: Recorded) -> Object:
     """The record of one declaration; raises FeatureStoreError when its SQL, contract or function cannot be used.
 
-    `recorded` finds the record of a view that this one refers to, which was made before.
+    `recorded` finds the record of a view that this one refers to, which was made before, or of one of its versions.
     """
     match declaration:
         case Entity():
@@ -74,7 +76,7 @@ def record_of(declaration: Declaration, root: Path, recorded: Recorded) -> Objec
             return _on_demand_record(declaration, recorded)
         case FeatureService():
             members = tuple(
-                _projected(m) if isinstance(m, ViewProjection) else OnDemandMember(view=m.name)
+                _projected(m, recorded) if isinstance(m, ViewProjection) else OnDemandMember(view=m.name)
                 for m in declaration.features
             )
             return ServiceRecord(name=declaration.name, members=members, metadata=_metadata(declaration))
@@ -114,7 +116,7 @@ def _source_place(source: TableSource, root: Path, recorded: Recorded) -> Place:
             inputs = tuple(_source_record(part, root, recorded) for part in source.tables)
             return SqlPlace(sql=source.sql, inputs=inputs)
         case ViewSource():
-            return ViewPlace(view=recorded(source.view.name))
+            return ViewPlace(view=recorded(source.view.name, None))
 
 
 def _stream(table: pa.Table) -> bytes:
@@ -199,8 +201,11 @@ def _on_demand_record(view: OnDemandFeatureView, recorded: Recorded) -> OnDemand
                 columns = tuple((name, str(dtype)) for name, dtype in part.columns.items())
                 parts.append(Requested(source=part.name, columns=columns))
             case ViewProjection():
-                inputs |= {name: parse(recorded(part.view.name).output(name).dtype) for name in input_names(part)}
-                parts.append(_projected(part))
+                projected = _projected(part, recorded)
+                record = recorded(part.view.name, part.pinned)
+                named = {name: record.output(name).dtype for name in projected.features}
+                inputs |= {name: parse(dtype) for name, dtype in named.items()}
+                parts.append(msgspec.structs.replace(projected, types=tuple(named.values())))
             case FeatureView():
                 raise AssertionError("declarations turn views into projections")
     computation: ExpressionText | FunctionReference
@@ -218,12 +223,24 @@ def _on_demand_record(view: OnDemandFeatureView, recorded: Recorded) -> OnDemand
     )
 
 
-def _projected(projection: ViewProjection) -> Projected:
+def _projected(projection: ViewProjection, recorded: Recorded) -> Projected:
+    keys, features = projection.keys, projection.features
+    if projection.pinned is not None:
+        record = recorded(projection.view.name, projection.pinned)
+        keys = {key: projection.aliases.get(key, key) for key, _ in record.keys}
+        names = [output.name for output in record.outputs]
+        where = f"view '{reference(record.name, projection.pinned)}'"
+        for kind, asked, known in (("feature", features, names), ("join key", projection.aliases, list(keys))):
+            for name in asked:
+                if name not in known:
+                    raise UnknownNameError(kind, name, known, where=where)
+        features = features or tuple(names)
     return Projected(
         view=projection.view.name,
-        features=projection.features,
-        keys=tuple(projection.keys.items()),
+        features=features,
+        keys=tuple(keys.items()),
         prefix=projection.prefix,
+        version=projection.pinned,
     )
 
 

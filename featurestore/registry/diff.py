@@ -20,6 +20,7 @@ from featurestore.plan.catalog import (
     SqlPlace,
     ViewPlace,
     ViewRecord,
+    reference,
 )
 from featurestore.plan.fingerprint import meaning, publication, storage
 
@@ -27,11 +28,21 @@ Action = Literal["added", "changed", "metadata", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One object that would change. `details` names the fields that differ, `services` those it touches.
+class Cost:
+    """What a backfill will read and take: an estimate, of which `basis` says what it rests on."""
 
-    `version` is a view's version afterwards. `backfill`: the view's kept rows change, so it must be materialized
-    again; `republish`: only what is online is computed anew.
+    rows: int
+    seconds: float
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object that would change. `details` names the fields that differ, `services` and `models` those it touches.
+
+    `version` is a view's version afterwards, `from_version` the one before. `backfill`: the view's kept rows change, so
+    it must be materialized again, at the `cost` (None where nobody asked); `republish`: only what is online is computed
+    anew.
     """
 
     kind: str
@@ -39,9 +50,12 @@ class Change:
     action: Action
     details: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     version: int | None = None
+    from_version: int | None = None
     backfill: bool = False
     republish: bool = False
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +71,42 @@ class CatalogDiff:
         return sum(change.action == action for change in self.changes)
 
 
-def diff(base: int, applied: Catalog, declared: Catalog) -> CatalogDiff:
-    """The changes that lead from what is applied at revision `base` to what is declared, renames resolved."""
-    views = {name: _with_stored_columns(applied.views.get(name), view) for name, view in declared.views.items()}
-    versions = dict(applied.versions)
-    for name, view in views.items():
-        versions[name] = _version(applied, view)
-    target = msgspec.structs.replace(declared, views=views, versions=versions)
+def diff(base: int, applied: Catalog, declared: Catalog, models: Mapping[str, str] | None = None) -> CatalogDiff:
+    """The changes that lead from what is applied at revision `base` to what is declared, renames resolved.
+
+    `models` maps each model to the service that it reads.
+    """
+    settled = {name: next_form(applied, view) for name, view in declared.views.items()}
+    views = {name: view for name, (view, _) in settled.items()}
+    versions = applied.versions | {name: version for name, (_, version) in settled.items()}
+    pinned = {
+        reference(view, version): views[view]
+        if versions.get(view) == version
+        else declared.view(reference(view, version))
+        for view, version in sorted(declared.pins())
+    }
+    target = msgspec.structs.replace(declared, views=views, versions=versions, pinned=pinned)
     before, after = applied.objects(), target.objects()
     changes = [change for key in after if (change := _change(key, before.get(key), after[key], versions))]
     changes += [Change(kind, name, "removed") for kind, name in before if (kind, name) not in after]
-    touched = tuple(replace(change, services=_services_touched(change, applied, target)) for change in changes)
-    return CatalogDiff(base, touched, target)
+    return CatalogDiff(base, tuple(consumers(change, applied, target, models or {}) for change in changes), target)
+
+
+def next_form(applied: Catalog, declared: ViewRecord) -> tuple[ViewRecord, int]:
+    """A declared view with its renames resolved, and the version that it is or will be."""
+    before = applied.views.get(declared.name)
+    view = _with_stored_columns(before, declared)
+    latest = applied.versions.get(view.name, 0)
+    return view, latest if before is not None and meaning(before) == meaning(view) else latest + 1
+
+
+def consumers(change: Change, applied: Catalog, target: Catalog, models: Mapping[str, str]) -> Change:
+    """The change with whom it touches: services whose answers rest on the object, models that read such a service."""
+    services = _services_touched(change, applied, target)
+    read = {change.name} if change.kind == "service" and change.action != "metadata" else set(services)
+    return replace(
+        change, services=services, models=tuple(sorted(m for m, service in models.items() if service in read))
+    )
 
 
 def _with_stored_columns(applied: ViewRecord | None, view: ViewRecord) -> ViewRecord:
@@ -101,12 +139,6 @@ def _free_name(name: str, taken: set[str]) -> str:
     return next(candidate for candidate in candidates if candidate not in taken)
 
 
-def _version(applied: Catalog, view: ViewRecord) -> int:
-    before = applied.views.get(view.name)
-    latest = applied.versions.get(view.name, 0)
-    return latest if before is not None and meaning(before) == meaning(view) else latest + 1
-
-
 def _change(key: tuple[str, str], before: Object | None, after: Object, versions: dict[str, int]) -> Change | None:
     kind, name = key
     version = versions[name] if isinstance(after, ViewRecord) else None
@@ -116,11 +148,14 @@ def _change(key: tuple[str, str], before: Object | None, after: Object, versions
         return None
     details = tuple(_differences(before, after))
     if meaning(before) == meaning(after):
-        return Change(kind, name, "metadata", details, version=version)
+        return Change(kind, name, "metadata", details, version=version, from_version=version)
     if isinstance(before, ViewRecord) and isinstance(after, ViewRecord):
         backfill = storage(before) != storage(after)
         republish = not backfill and publication(before) != publication(after)
-        return Change(kind, name, "changed", details, version=version, backfill=backfill, republish=republish)
+        since = None if version is None else version - 1
+        return Change(
+            kind, name, "changed", details, version=version, from_version=since, backfill=backfill, republish=republish
+        )
     return Change(kind, name, "changed", details)
 
 
@@ -167,11 +202,16 @@ def _uses(service: ServiceRecord, catalog: Catalog) -> set[tuple[str, str]]:
     used: set[tuple[str, str]] = set()
     for member in service.members:
         match member:
-            case Projected(view=view):
-                used |= _view_uses(catalog.views.get(view))
+            case Projected():
+                used |= _part_uses(member, catalog)
             case OnDemandMember(view=name):
                 used |= _on_demand_uses(catalog.on_demand.get(name), catalog)
     return used
+
+
+def _part_uses(part: Projected, catalog: Catalog) -> set[tuple[str, str]]:
+    """What pins a version rests on nothing that can change."""
+    return set() if part.version is not None else _view_uses(catalog.views.get(part.view))
 
 
 def _on_demand_uses(view: OnDemandRecord | None, catalog: Catalog) -> set[tuple[str, str]]:
@@ -180,7 +220,7 @@ def _on_demand_uses(view: OnDemandRecord | None, catalog: Catalog) -> set[tuple[
     used = {("on_demand", view.name)}
     for part in view.inputs:
         if isinstance(part, Projected):
-            used |= _view_uses(catalog.views.get(part.view))
+            used |= _part_uses(part, catalog)
     return used
 
 

@@ -39,14 +39,14 @@ def test_a_first_view_is_added_as_version_one_and_needs_a_backfill() -> None:
 def test_a_new_description_is_metadata_only_and_no_new_version() -> None:
     told = msgspec.structs.replace(VIEW, metadata=Metadata(description="Weather."))
     plan = planned(catalog(VIEW, origin_weather=1), catalog(told))
-    assert only(plan) == Change("view", "origin_weather", "metadata", ("description",), version=1)
+    assert only(plan) == Change("view", "origin_weather", "metadata", ("description",), version=1, from_version=1)
     assert plan.target.versions == {"origin_weather": 1}
 
 
 def test_a_new_ttl_is_a_new_version_that_rebuilds_nothing_and_touches_services() -> None:
     short = msgspec.structs.replace(VIEW, ttl_us=1)
     change = only(planned(catalog(VIEW, SERVICE, origin_weather=1), catalog(short, SERVICE)))
-    assert change == Change("view", "origin_weather", "changed", ("ttl",), ("flight_v1",), version=2)
+    assert change == Change("view", "origin_weather", "changed", ("ttl",), ("flight_v1",), version=2, from_version=1)
 
 
 def test_a_new_delay_only_publishes_anew() -> None:
