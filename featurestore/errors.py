@@ -4,6 +4,7 @@ FeatureStoreError
 ├── DefinitionError          a declaration is wrong (all faults of a set of files at once)
 ├── ConfigurationError       featurestore.toml or its environment is wrong
 ├── UnknownNameError         a feature, view, service, source, dataset ... that does not exist
+├── NotServingError          a service, view or feature that is applied and waits for a new version of a view
 ├── InputError               what a caller handed in is wrong (spine, entities, instants, SQL)
 ├── SourceError              a source cannot be read, or does not look as declared
 ├── GateRefused              a contract or another gate said no (exit code 1)
@@ -68,6 +69,10 @@ class UnknownNameError(FeatureStoreError):
         more = f" and {len(self.available) - 10} more" if len(self.available) > 10 else ""
         place = f" in {where}" if where else ""
         super().__init__(f"There is no {kind} '{name}'{place}. Available: {listing}{more}.")
+
+
+class NotServingError(FeatureStoreError):
+    """What was asked for is applied, and waits for a new version of a view to be built."""
 
 
 class InputError(FeatureStoreError):

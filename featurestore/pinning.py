@@ -58,8 +58,8 @@ class ViewPin:
 class Pins:
     """A selection with all that its answer rests on: equal pins give equal answers, whatever is committed later.
 
-    `catalog` has the records of the selection's views and on-demand views, `views` a pin for each view it reads, and
-    `revision` is the registry's when they were taken.
+    `catalog` has the records of the selection's views and on-demand views, `views` a pin for each view it reads (by
+    reference: `last@2` for one that the selection pins itself), and `revision` is the registry's when they were taken.
     """
 
     selection: Selection
@@ -72,8 +72,8 @@ class Pins:
         selection: Selection, catalog: Catalog, revision: int, snapshot: Callable[[ViewRecord], Snapshot | None]
     ) -> Pins:
         """The pins of a selection; `snapshot` says which version of a view's table to read."""
-        records = (catalog.views[name] for name in view_members(selection, catalog))
-        views = {r.name: ViewPin(r, catalog.versions[r.name], snapshot(r)) for r in records}
+        records = {name: catalog.view(name) for name in view_members(selection, catalog)}
+        views = {name: ViewPin(r, catalog.version(name), snapshot(r)) for name, r in records.items()}
         return Pins(selection, catalog, revision, views)
 
     @property

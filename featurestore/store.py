@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -12,32 +11,29 @@ from typing import TYPE_CHECKING
 from featurestore.definitions import FeatureService
 from featurestore.errors import InputError, UnknownNameError
 from featurestore.plan.building import ViewInput, build_historical_plan, build_lookup_plan
-from featurestore.plan.catalog import Catalog, ViewRecord
+from featurestore.plan.catalog import Catalog
 from featurestore.plan.intervals import Asked
 from featurestore.plan.nodes import Scan
-from featurestore.plan.selection import select
-from featurestore.project.configuration import find_root, load_configuration
-from featurestore.registry.base import ModelRecord, Revision
+from featurestore.plan.selection import Selection, asked_versions, select
+from featurestore.registry.base import ModelRecord, Move, Revision
 from featurestore.registry.diff import CatalogDiff, diff
-from featurestore.registry.open import open_registry
+from featurestore.registry.finding import VersionFinder, with_versions
+from featurestore.rooms import Rooms
 from featurestore.timeline import Clock, duration_us, instant_us, present_us
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from featurestore.contracts.quarantine import Quarantine
     from featurestore.dataset import Dataset
     from featurestore.datasets import Datasets
-    from featurestore.engines.base import OfflineEngine
     from featurestore.materialization.report import MaterializationReport, Progress
-    from featurestore.materialization.runner import Materializer
+    from featurestore.materialization.waiting import Waiting
     from featurestore.models import Models
-    from featurestore.offline.tables import OfflineTables
-    from featurestore.online.base import OnlineStore
     from featurestore.online.lookup import Lookup
     from featurestore.online.result import OnlineFeatures
     from featurestore.pinning import Pins, ViewPin
     from featurestore.plan.lookup import LookupPlan
+    from featurestore.registry.usage import UsedVersion
     from featurestore.retrieval import TrainingSet
     from featurestore.status import ViewStatus
 
@@ -46,52 +42,89 @@ if TYPE_CHECKING:
 DEFAULT_STEP = timedelta(days=30)
 
 
-class FeatureStore:
+class FeatureStore(Rooms):
     """A project's feature store: `FeatureStore(".")` finds featurestore.toml in the folder or above it.
 
     Safe for threads. Cheap to make: each room opens when it is first used. `now_us` is the clock.
     """
 
     def __init__(self, path: str | Path = ".", *, now_us: Clock = present_us) -> None:
-        self.root = find_root(Path(path).resolve())
-        self.configuration = load_configuration(self.root)
-        self.now_us = now_us
-        self.registry = open_registry(self.configuration.registry.url, self.root, now_us)
+        super().__init__(path, now_us=now_us)
         self._lookups: dict[object, tuple[object, Lookup]] = {}
 
     # definitions
 
     def plan(self) -> CatalogDiff:
-        """What `apply` would change, and whom it touches; raises DefinitionError with every fault of every file."""
+        """What `apply` would change, whom it touches, and what each backfill will cost.
+
+        Raises DefinitionError with every fault of every file.
+        """
+        from featurestore.materialization.costs import Estimator
+
+        estimator = Estimator(str(self.root), self.engine, self.tables, self.now_us())
+        return estimator.with_costs(self._planned(), self.catalog())
+
+    def _planned(self) -> CatalogDiff:
         from featurestore.project.cataloging import declared_catalog, declared_places
         from featurestore.project.inspection import inspect_catalog
         from featurestore.project.loading import load_declarations
 
         declarations = load_declarations(self.root, self.configuration.definitions)
-        declared = declared_catalog(declarations, self.root, self.engine)
         revision, applied = self.registry.catalog()
-        planned = diff(revision, applied, declared)
+        pinned = VersionFinder(applied, self.registry.view_versions)
+        declared = declared_catalog(declarations, self.root, self.engine, pinned)
+        planned = diff(revision, applied, declared, self.registry.models())
         inspect_catalog(planned.target, self.engine, str(self.root), declared_places(declarations, self.root))
         return planned
 
     def apply(self, plan: CatalogDiff | None = None) -> CatalogDiff:
         """Apply a plan (by default a new one) in one transaction, and return it; moves no watermark.
 
-        Views whose kept rows stay valid under a new meaning are published anew. Raises ConflictError when somebody
+        What needs no build serves at once; a view whose kept rows stay valid under a new meaning is published before.
+        A view that must be built goes on serving in its earlier version (`waiting`). Raises ConflictError when somebody
         applied after the plan was made.
         """
-        plan = self.plan() if plan is None else plan
+        plan = self._planned() if plan is None else plan
         if plan.changes:
-            self.registry.apply(plan, self.actor)
-        for change in plan.changes:
-            view = plan.target.views.get(change.name) if change.kind == "view" else None
-            if view and change.action in ("added", "changed"):
-                self._materializer.publish(view)
+            self._switcher.apply(plan)
         return plan
 
     def catalog(self) -> Catalog:
         """What is applied."""
         return self.registry.catalog()[1]
+
+    def serving(self) -> Catalog:
+        """What answers retrievals and lookups: what is applied, except for what is `waiting`."""
+        return self.registry.serving()[1]
+
+    def waiting(self) -> tuple[Waiting, ...]:
+        """What is applied and does not serve yet, and why."""
+        from featurestore.materialization.waiting import waiting_objects
+
+        return waiting_objects(self.registry.state(), self._switcher)
+
+    def versions(self) -> tuple[UsedVersion, ...]:
+        """The versions of views in use, and what uses them: nothing of those may be removed."""
+        from featurestore.registry.usage import used_versions
+
+        known, moves = self.registry.view_versions(), self.registry.moves()
+        return used_versions(self.registry.state(), known, moves, self.configuration.project)
+
+    def rollback(self, view: str, to: int | None = None, *, reason: str) -> tuple[Move, ...]:
+        """Let an earlier version of a view serve, by default the one that served before; what moved.
+
+        It is held there until the view is applied anew or switched. Raises UnknownNameError, InputError when there is
+        no such version or a service cannot follow, and MaterializationError or NotPublishedError when it is gone.
+        """
+        return self._switcher.roll_back(view, to, _worded(reason))
+
+    def switch(self, view: str, *, reason: str) -> tuple[Move, ...]:
+        """Let the applied version of a view serve now, though it was rolled back or holds less; what moved.
+
+        Raises UnknownNameError, InputError when it serves already or needs others too, and MaterializationError when
+        it is not built.
+        """
+        return self._switcher.switch(view, _worded(reason))
 
     def history(self) -> tuple[Revision, ...]:
         """All applies, newest first."""
@@ -111,23 +144,22 @@ class FeatureStore:
     ) -> MaterializationReport:
         """Fill the offline and the online store with events in [start, end), through the contracts.
 
-        Without `start` each view goes on from its watermark. One chunk of `step` is one commit. A view that is
-        stopped leaves the others running; with `check` its error is raised in the end.
+        Without `start` each view goes on from its watermark. One chunk of `step` is one commit. Every version in use is
+        filled; a new one that has come as far as the one that serves is counted and takes its place. `views` names
+        views, or versions (`last@2`). A view that is stopped leaves the others running; with `check` its error is
+        raised in the end.
         """
-        from featurestore.materialization.report import MaterializationReport
+        from featurestore.materialization.rounds import chosen_versions, materialize_versions
 
-        _, catalog = self.registry.catalog()
+        chosen = chosen_versions(views, self.versions(), self.registry.view_versions())
         asked = Asked(
             None if start is None else instant_us(start, "start"),
             instant_us(end, "end"),
             self.now_us(),
             duration_us(step),
         )
-        reports = [
-            self._materializer.run(view, catalog.versions[view.name], asked, progress or (lambda _: None))
-            for view in _chosen(views, catalog)
-        ]
-        report = MaterializationReport(tuple(reports))
+        shown = progress or (lambda _: None)
+        report = materialize_versions(chosen, self._materializer, self._switcher, asked, shown)
         if check and report.error is not None:
             raise report.error
         return report
@@ -157,14 +189,14 @@ class FeatureStore:
         return self.retrieve(spine, pins, timestamp=timestamp, from_source=from_source, statuses=statuses)
 
     def pins(self, features: Features, as_of: datetime | None = None) -> Pins:
-        """What the features' answers rest on: the applied records, and of each view's table the newest version.
+        """What the features' answers rest on: the records that serve, and of each view's table the newest version.
 
         With `as_of` the newest version that was committed by then; raises NotCommittedError when there was none.
         """
         from featurestore.pinning import Pins, committed_by
 
-        revision, catalog = self.registry.catalog()
-        selection = select(_named(features), catalog)
+        revision, serving = self.registry.serving()
+        catalog, selection = self._selected(features, serving)
         as_of_us = None if as_of is None else instant_us(as_of, "as_of")
         return Pins.of(selection, catalog, revision, committed_by(as_of_us, self.tables, self.now_us))
 
@@ -188,7 +220,7 @@ class FeatureStore:
         inputs = {name: self._from_source(pin) if from_source else pin.stored() for name, pin in pins.views.items()}
         plan = build_historical_plan(pins.selection, pins.catalog, inputs, timestamp)
         resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
-        rows = as_spine(spine, lambda: self._queryable(self.catalog()))
+        rows = as_spine(spine, lambda: self._queryable(self.serving()))
         retrieval = Retrieval(plan, rows, self.engine, pins, statuses=statuses, from_source=from_source)
         return TrainingSet(retrieval, self.datasets.save)
 
@@ -196,7 +228,7 @@ class FeatureStore:
         """The result of one read-only query; every view, source and dataset is a table of its name."""
         import polars as pl
 
-        with self.engine.query(query, self._queryable(self.catalog())) as reader:
+        with self.engine.query(query, self._queryable(self.serving())) as reader:
             return pl.DataFrame(reader.read_all())
 
     def record_model(
@@ -239,8 +271,7 @@ class FeatureStore:
 
     def lookup_plan(self, features: Features) -> LookupPlan:
         """What an online lookup of the features reads: views, keys and request columns with their types."""
-        catalog = self.catalog()
-        return build_lookup_plan(select(_named(features), catalog), catalog, self.configuration.project)
+        return self._lookup_plan(features, self.serving())
 
     def compile_lookup(self, features: Features, catalog: Catalog) -> Lookup:
         """The lookup of the features as a catalog has them, with what its request-time features need loaded."""
@@ -248,15 +279,30 @@ class FeatureStore:
         from featurestore.online.lookup import Lookup
         from featurestore.project.functions import resolve_functions
 
-        plan = build_lookup_plan(select(_named(features), catalog), catalog, self.configuration.project)
+        plan = self._lookup_plan(features, catalog)
         resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
         return Lookup(plan, self.online, evaluate, self.now_us)
 
+    def _lookup_plan(self, features: Features, catalog: Catalog) -> LookupPlan:
+        catalog, selection = self._selected(features, catalog)
+        return build_lookup_plan(selection, catalog, self.configuration.project)
+
+    def _selected(self, features: Features, catalog: Catalog) -> tuple[Catalog, Selection]:
+        """What of a serving catalog the features name, and the catalog with the versions that they ask for."""
+        named = _named(features)
+        found = with_versions(catalog, asked_versions(named), self.registry.view_versions)
+        try:
+            return found, select(named, found)
+        except UnknownNameError as error:
+            from featurestore.materialization.waiting import explained
+
+            raise explained(error, named, self.catalog(), self.waiting()) from error
+
     def status(self) -> tuple[ViewStatus, ...]:
-        """How far each view is, offline and online."""
+        """How far each view is, offline and online, and what serves: one for each version in use."""
         from featurestore.status import view_statuses
 
-        return tuple(view_statuses(self.catalog(), self.tables, self._materializer.publisher))
+        return tuple(view_statuses(self.versions(), self.waiting(), self.tables, self._materializer.publisher))
 
     def _lookup(self, features: Features) -> Lookup:
         name = features if type(features) is str else _named(features)
@@ -264,45 +310,9 @@ class FeatureStore:
         found = self._lookups.get(name)
         if found is not None and found[0] == token:
             return found[1]
-        lookup = self.compile_lookup(features, self.catalog())
+        lookup = self.compile_lookup(features, self.serving())
         self._lookups[name] = (token, lookup)
         return lookup
-
-    # rooms
-
-    @property
-    def actor(self) -> str:
-        """Who acts, for the records."""
-        return getpass.getuser()
-
-    @cached_property
-    def engine(self) -> OfflineEngine:
-        """The engine that computes plans."""
-        from featurestore.engines.open import open_engine
-
-        offline = self.configuration.offline
-        return open_engine(offline.engine, offline.memory_limit, offline.threads, self._offline_path / "spill")
-
-    @cached_property
-    def tables(self) -> OfflineTables:
-        """The offline tables."""
-        from featurestore.offline.tables import OfflineTables
-
-        return OfflineTables(self._offline_path / "views")
-
-    @cached_property
-    def online(self) -> OnlineStore:
-        """The online store."""
-        from featurestore.online.open import open_online_store
-
-        return open_online_store(self.configuration.online.url, self.root)
-
-    @cached_property
-    def quarantine(self) -> Quarantine:
-        """What contracts refused, and what people let through."""
-        from featurestore.contracts.quarantine import Quarantine
-
-        return Quarantine(self._offline_path / "quarantine")
 
     @cached_property
     def datasets(self) -> Datasets:
@@ -320,46 +330,14 @@ class FeatureStore:
 
         return Models(self.root, self.registry, self.datasets, self.pins, self.actor, self.now_us)
 
-    @cached_property
-    def _materializer(self) -> Materializer:
-        from featurestore.materialization.judging import Judge
-        from featurestore.materialization.publishing import Publisher
-        from featurestore.materialization.runner import Materializer
-        from featurestore.project.contracts import ContractLoader
-
-        load_contract = ContractLoader(self.root, self.configuration.definitions)
-        judge = Judge(str(self.root), self.engine, self.quarantine, load_contract, self.now_us)
-        publisher = Publisher(self.configuration.project, self.engine, self.online)
-        return Materializer(self.engine, self.tables, judge, publisher)
-
-    def close(self) -> None:
-        """Release the engine, the online store and the registry."""
-        for room in ("engine", "online", "registry"):
-            if room in self.__dict__:
-                self.__dict__[room].close()
-
-    def __enter__(self) -> FeatureStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def _offline_path(self) -> Path:
-        return self.root / self.configuration.offline.path
-
     def _from_source(self, pin: ViewPin) -> ViewInput:
         return ViewInput(self._materializer.rows_from_source(pin.record, pin.snapshot), pin.watermark_us)
 
 
-def _chosen(views: Sequence[str] | None, catalog: Catalog) -> tuple[ViewRecord, ...]:
-    views = (views,) if isinstance(views, str) else views
-    for name in views or ():
-        if name not in catalog.views:
-            raise UnknownNameError("view", name, catalog.views)
-    if not catalog.views:
-        raise InputError("No view is applied, so there is nothing to materialize; run `featurestore apply` first.")
-    return tuple(view for name, view in catalog.views.items() if views is None or name in views)
+def _worded(reason: str) -> str:
+    if not reason.strip():
+        raise InputError("The reason is empty; say in a few words why, for those who read the log.")
+    return reason.strip()
 
 
 def _named(features: Features) -> str | tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Compiled lookups that follow `apply`: requests are answered from one state, which is replaced whole.
 
-A state is what was applied at one instant: the catalog and a compiled lookup per service. When the registry's token
+A state is what serves at one instant: the catalog and a compiled lookup per service. When the registry's token
 changes, a thread reads the catalog and compiles anew, while requests go on with the old state; then one assignment puts
 the new one in its place. A service that no longer compiles (a Python function whose source is not the registered one)
 keeps its old lookup, and `faults` says why.
@@ -30,7 +30,7 @@ _MOST_LISTS = 256  # lists of features whose compiled lookups are kept; a servic
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is applied at one instant, compiled; `faults` tells for each service why it does not compile."""
+    """What serves at one instant, compiled; `faults` tells for each service why it does not compile."""
 
     token: object
     revision: int = 0
@@ -91,7 +91,7 @@ class Plans:
             if token == self.state.token:
                 return
             try:
-                revision, catalog = self._store.registry.catalog()
+                revision, catalog = self._store.registry.serving()
                 self.state = self._compile(token, revision, catalog)
                 self.failure = None
             except FeatureStoreError as error:

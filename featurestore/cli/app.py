@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from featurestore.cli import datasets, definitions, describe, init, models, offline, online, quarantine, serve, status
+from featurestore.cli import (
+    datasets,
+    definitions,
+    describe,
+    init,
+    models,
+    offline,
+    online,
+    quarantine,
+    serve,
+    status,
+    versions,
+)
 from featurestore.cli.output import print_error
 from featurestore.errors import FeatureStoreError
 
@@ -25,6 +37,8 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("plan")(definitions.plan)
 app.command("apply")(definitions.apply)
+app.command("rollback")(versions.rollback)
+app.command("switch")(versions.switch)
 app.command("materialize")(offline.materialize)
 app.command("historical")(offline.historical)
 app.command("online")(online.online)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from featurestore.cli.output import JsonFlag, console, print_json, print_text
 from featurestore.cli.project import open_store
 
 if TYPE_CHECKING:
-    from featurestore.registry.diff import CatalogDiff, Change
+    from featurestore.materialization.waiting import Waiting
+    from featurestore.registry.diff import CatalogDiff, Change, Cost
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "metadata": ("·", "cyan"), "removed": ("-", "red")}
 _KINDS = {
@@ -21,7 +24,7 @@ _KINDS = {
 
 
 def plan(as_json: JsonFlag = False) -> None:
-    """Show what `apply` would change, whom it touches and what must be backfilled."""
+    """Show what `apply` would change, whom it touches, what must be backfilled and what that will cost."""
     with open_store() as store:
         planned = store.plan()
     if as_json:
@@ -31,16 +34,19 @@ def plan(as_json: JsonFlag = False) -> None:
 
 
 def apply(as_json: JsonFlag = False) -> None:
-    """Apply the definitions in one transaction; refused when somebody applied since the plan."""
+    """Apply the definitions in one transaction; what must be built serves in its earlier version until then."""
     with open_store() as store:
         planned = store.plan()
         store.apply(planned)
+        waiting = store.waiting()
     if as_json:
-        print_json({**plan_document(planned), "applied": bool(planned.changes)})
+        document = {"applied": bool(planned.changes), "waiting": waiting_document(waiting)}
+        print_json({**plan_document(planned), **document})
         return
     print_plan(planned)
     if planned.changes:
         console().print(f"Applied as revision {planned.base + 1}.", style="bold green")
+        print_waiting(waiting)
 
 
 def plan_document(planned: CatalogDiff) -> dict[str, object]:
@@ -50,11 +56,14 @@ def plan_document(planned: CatalogDiff) -> dict[str, object]:
             "kind": change.kind,
             "name": change.name,
             "action": change.action,
+            "from_version": change.from_version,
             "version": change.version,
             "details": list(change.details),
             "services": list(change.services),
+            "models": list(change.models),
             "backfill": change.backfill,
             "republish": change.republish,
+            "cost": None if change.cost is None else asdict(change.cost),
         }
         for change in planned.changes
     ]
@@ -76,9 +85,33 @@ def print_plan(planned: CatalogDiff) -> None:
             out.print(f"  [{style}]{sign}[/] {change.name}{_version(change)}{_consequence(change)}")
     counts = [f"{n} {label}" for action, label in _labels() if (n := planned.count(action))]  # type: ignore[arg-type]  # the four actions
     out.print(f"{', '.join(counts)} (on revision {planned.base}).")
-    backfills = [change.name for change in planned.changes if change.backfill]
-    if backfills:
-        print_text(f"To materialize: {', '.join(backfills)}.")
+    backfills = [change for change in planned.changes if change.backfill]
+    for change in backfills:
+        print_text(f"To materialize: {change.name}{_cost(change.cost)}.")
+
+
+def waiting_document(waiting: Sequence[Waiting]) -> list[dict[str, object]]:
+    """What waits as JSON."""
+    return [asdict(one) for one in waiting]
+
+
+def print_waiting(waiting: Sequence[Waiting]) -> None:
+    """What does not serve as applied yet, a line each, with the reason."""
+    for one in waiting:
+        match one.kind, one.serves:
+            case "view", None:
+                serves = "does not serve"
+            case "view", version:
+                serves = f"serves v{version}"
+            case _:
+                serves = "serves as before"
+        print_text(f"{one.name} {serves}: {one.reason}.")
+
+
+def _cost(cost: Cost | None) -> str:
+    if cost is None:
+        return ""
+    return f", {cost.rows:,} rows, about {cost.seconds:,.0f} s ({cost.basis})" if cost.rows else ", no rows yet"
 
 
 def _labels() -> tuple[tuple[str, str], ...]:
@@ -86,7 +119,10 @@ def _labels() -> tuple[tuple[str, str], ...]:
 
 
 def _version(change: Change) -> str:
-    return f" [dim]v{change.version}[/]" if change.version and change.action != "added" else ""
+    if not change.version or change.action == "added":
+        return ""
+    since = f"v{change.from_version} -> " if change.from_version not in (None, change.version) else ""
+    return f" [dim]{since}v{change.version}[/]"
 
 
 def _consequence(change: Change) -> str:
@@ -101,4 +137,6 @@ def _consequence(change: Change) -> str:
         )
     if change.services and change.action != "added":
         parts.append(f"touches service {', '.join(change.services)}")
+    if change.models:
+        parts.append(f"touches model {', '.join(change.models)}")
     return f"  [dim]{'; '.join(parts)}[/]" if parts else ""

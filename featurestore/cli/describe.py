@@ -25,7 +25,7 @@ from featurestore.plan.catalog import (
     ViewRecord,
     encode,
 )
-from featurestore.timeline import format_duration
+from featurestore.timeline import format_duration, format_instant
 
 _TITLES = {
     "entity": "entity",
@@ -34,6 +34,7 @@ _TITLES = {
     "on_demand": "on-demand view",
     "service": "service",
 }
+_VERSION = ("version", "applied", "by", "use")
 Facts = list[tuple[str, object]]
 
 
@@ -41,9 +42,15 @@ def describe(
     name: Annotated[str | None, typer.Argument(help="An entity, source, view or service; by default all.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Describe what is applied: everything in a line each, or one object whole."""
+    """Describe what is applied: everything in a line each, or one object whole, a view with its versions."""
     with open_store() as store:
         catalog = store.catalog()
+        known = store.registry.view_versions(name) if name in catalog.views else ()
+        uses = {(used.version.view, used.version.version): used.reasons for used in store.versions()} if known else {}
+    versions = [
+        (v.version, format_instant(v.applied_at_us), v.applied_by, ", ".join(uses.get((v.view, v.version), ())))
+        for v in known
+    ]
     objects = catalog.objects()
     if name is None:
         _print_overview(objects, as_json)
@@ -52,10 +59,15 @@ def describe(
     if not named:
         raise UnknownNameError("entity, source, view or service", name, (other for _, other in objects))
     if as_json:
-        print_json({kind: msgspec.json.decode(encode(record)) for kind, record in named.items()})
+        document: dict[str, object] = {kind: msgspec.json.decode(encode(record)) for kind, record in named.items()}
+        if versions:
+            document["versions"] = [dict(zip(_VERSION, row, strict=True)) for row in versions]
+        print_json(document)
         return
     for kind, record in named.items():
         _print_object(kind, record, catalog)
+    if versions:
+        print_table(_VERSION, [(f"v{version}", *rest) for version, *rest in versions])
 
 
 def _print_overview(objects: dict[tuple[str, str], Object], as_json: bool) -> None:
@@ -133,9 +145,10 @@ def _features(record: Object, catalog: Catalog) -> list[tuple[str, str, str]]:
             for member in members:
                 match member:
                     case Projected():
-                        view = catalog.views[member.view]
+                        view = catalog.view(member.reference)
                         rows += [
-                            (member.output_name(f), view.output(f).dtype, f"{view.name}:{f}") for f in member.features
+                            (member.output_name(f), view.output(f).dtype, f"{member.reference}:{f}")
+                            for f in member.features
                         ]
                     case OnDemandMember():
                         on_demand = catalog.on_demand[member.view]
@@ -168,4 +181,4 @@ def _input(part: Requested | Projected) -> str:
         case Requested():
             return f"request {_typed(part.columns)}"
         case Projected():
-            return f"{part.view} {', '.join(part.features)}"
+            return f"{part.reference} {', '.join(part.features)}"

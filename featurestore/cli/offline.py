@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from featurestore.cli.definitions import print_waiting, waiting_document
 from featurestore.cli.output import (
     JsonFlag,
     console,
@@ -20,7 +22,8 @@ from featurestore.cli.output import (
     print_text,
 )
 from featurestore.cli.project import open_store
-from featurestore.errors import InputError
+from featurestore.cli.versions import moved
+from featurestore.errors import FeatureStoreError, InputError
 from featurestore.timeline import format_instant, parse_duration, parse_instant, short_instant
 
 if TYPE_CHECKING:
@@ -33,7 +36,9 @@ Limit = Annotated[int, typer.Option(help="Rows to show.", min=1)]
 def materialize(
     end: Annotated[str, typer.Option(help="End, excluded: a date, an instant with zone, or now.")] = "now",
     start: Annotated[str | None, typer.Option(help="Start; by default each view goes on from its watermark.")] = None,
-    view: Annotated[list[str] | None, typer.Option("--view", "-v", help="Only this view; may be repeated.")] = None,
+    view: Annotated[
+        list[str] | None, typer.Option("--view", "-v", help="Only this view, or version (last@2); repeatable.")
+    ] = None,
     step: Annotated[str, typer.Option(help="Length of one chunk, which is one commit: 6h, 1d, 30d.")] = "30d",
     as_json: JsonFlag = False,
 ) -> None:
@@ -47,10 +52,12 @@ def materialize(
             progress=progress,
             check=False,
         )
+        waiting = store.waiting()
     if as_json:
-        print_json(report_document(report))
+        print_json({**report_document(report), "waiting": waiting_document(waiting)})
     else:
         print_report(report)
+        print_waiting(waiting)
     if report.error is not None:
         raise typer.Exit(report.error.exit_code)
 
@@ -83,6 +90,10 @@ def print_report(report: MaterializationReport) -> None:
             for v in report.views
         ],
     )
+    for move in report.moves:
+        print_text(moved(move))
+    if report.failure is not None:
+        print_error(report.failure)
     for view in report.views:
         for remark in view.remarks if view.error is None else view.remarks[:-1]:
             print_text(f"{view.view}: {remark}")
@@ -92,7 +103,15 @@ def print_report(report: MaterializationReport) -> None:
 
 def report_document(report: MaterializationReport) -> dict[str, object]:
     """The report as JSON."""
-    return {"views": [_view_document(view) for view in report.views]}
+    return {
+        "views": [_view_document(view) for view in report.views],
+        "moves": [asdict(move) for move in report.moves],
+        "failure": None if report.failure is None else _error_document(report.failure),
+    }
+
+
+def _error_document(error: FeatureStoreError) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": str(error)}
 
 
 def _view_document(view: ViewReport) -> dict[str, object]:
@@ -108,6 +127,7 @@ def _view_document(view: ViewReport) -> dict[str, object]:
     ]
     return {
         "view": view.view,
+        "version": view.version,
         "rows": view.rows,
         "dropped": view.dropped,
         "published": view.published,
@@ -115,7 +135,7 @@ def _view_document(view: ViewReport) -> dict[str, object]:
         "seconds": round(view.seconds, 3),
         "chunks": chunks,
         "remarks": list(view.remarks),
-        "error": None if view.error is None else {"type": type(view.error).__name__, "message": str(view.error)},
+        "error": None if view.error is None else _error_document(view.error),
     }
 
 

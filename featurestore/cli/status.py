@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from featurestore.cli.output import JsonFlag, console, print_json, print_table
+from featurestore.cli.output import JsonFlag, console, print_json, print_table, print_text
 from featurestore.cli.project import open_store
 from featurestore.timeline import format_duration, format_instant, short_instant
 
 
 def status(as_json: JsonFlag = False) -> None:
-    """Show how far each view is, offline and online."""
+    """Show how far each view is, offline and online, and which version serves."""
     with open_store() as store:
         views = store.status()
         now = store.now_us()
@@ -24,6 +24,8 @@ def status(as_json: JsonFlag = False) -> None:
                     "table_version": v.table_version,
                     "online_keys": v.keys,
                     "online_in_step": v.in_step,
+                    "uses": list(v.uses),
+                    "waits": v.waits,
                 }
                 for v in views
             ]
@@ -33,11 +35,12 @@ def status(as_json: JsonFlag = False) -> None:
         console().print("No view is applied. Run `featurestore apply`.")
         return
     print_table(
-        ("view", "version", "rows", "watermark", "lag", "online keys", "online"),
+        ("view", "version", "use", "rows", "watermark", "lag", "online keys", "online"),
         [
             (
                 v.view,
                 f"v{v.version}",
+                ", ".join(v.uses),
                 v.rows,
                 "never materialized" if v.watermark_us is None else short_instant(v.watermark_us),
                 None if v.watermark_us is None else _lag(now - v.watermark_us),
@@ -47,6 +50,9 @@ def status(as_json: JsonFlag = False) -> None:
             for v in views
         ],
     )
+    for v in views:
+        if v.waits is not None:
+            print_text(f"{v.view} v{v.version} does not serve: {v.waits}.")
 
 
 def _instant(micros: int | None) -> str | None:

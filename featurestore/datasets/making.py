@@ -21,7 +21,7 @@ from featurestore.errors import FeatureStoreError, InputError, OfflineStoreError
 from featurestore.offline.tables import OfflineTables, Snapshot
 from featurestore.parquet import write_parquet
 from featurestore.pinning import Pins, ViewPin
-from featurestore.plan.catalog import Catalog, OnDemandRecord, ViewRecord
+from featurestore.plan.catalog import Catalog, OnDemandRecord, ViewRecord, parse_reference
 from featurestore.plan.fingerprint import meaning
 from featurestore.plan.selection import Selection
 from featurestore.registry.base import Registry
@@ -155,7 +155,7 @@ def recall(manifest: Manifest, registry: Registry, tables: OfflineTables) -> Rec
     obstacles: list[str] = []
     views: dict[str, ViewPin] = {}
     for name, made in manifest.views.items():
-        record = registry.recorded("view", name, made.meaning)
+        record = registry.recorded("view", parse_reference(name)[0], made.meaning)
         snapshot = _snapshot(name, made, tables, obstacles)
         if isinstance(record, ViewRecord):
             views[name] = ViewPin(record, made.version, snapshot)

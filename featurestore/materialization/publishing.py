@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -35,31 +36,45 @@ class Publisher:
     engine: OfflineEngine
     store: OnlineStore
 
-    def publish(self, view: ViewRecord, snapshot: Snapshot, run: Run | None = None) -> int:
+    def publish(self, view: ViewRecord, snapshot: Snapshot, run: Run | None = None, *, anew: bool = False) -> int:
         """Bring the view's namespace to a table version and return the number of records written.
 
-        Does nothing when it stands there already, and for a windowed view without watermark, which has no step. Writes
-        only the keys that `run` changed when the namespace stood at the version the run began on, the run only went
-        forward, and nothing can have been cancelled or sent again, which may take the last step from a key of long ago;
-        otherwise replaces the whole in one switch, which also heals what a crash left behind.
+        Does nothing when it stands there already, unless `anew`, and for a windowed view without watermark, which has
+        no step. Writes only the keys that `run` changed when the namespace stood at the version the run began on, the
+        run only went forward, and nothing can have been cancelled or sent again, which may take the last step from a
+        key of long ago; otherwise replaces the whole in one switch, which also heals what a crash left behind.
         """
-        space = namespace(self.project, view)
-        watermark = None if view.source.timeless else snapshot.watermark_us
-        if view.aggregations and watermark is None:
+        space = self.namespace(view)
+        target = _publication(view, snapshot)
+        if view.aggregations and target.watermark_us is None:
             return 0
-        target = Publication(UNBOUNDED if watermark is None else watermark, snapshot.version, watermark)
         before = self.published(view)
-        if before == target:
+        if before == target and not anew:
             return 0
         adds = view.source.event_id is None and view.source.deleted is None
         since = run.start_us if run and before and adds and _continues(before, run) else None
-        rows = stored_rows(view, snapshot.files)
-        columns = [Column(column.name, parse(column.dtype)) for column in published_columns(view)]
-        with self._current(view, rows, target.published_us, since) as reader:
-            records = pack_records(reader, rows.keys, columns if view.aggregations else rows.columns)
+        with self._records(view, snapshot, since) as records:
             if since is None:
                 return self.store.replace(space, records, meta=target.pack())
             return self.store.write(space, records, meta=target.pack()).written
+
+    def count(self, view: ViewRecord, snapshot: Snapshot) -> int:
+        """How many records a table version gives, counted from its rows."""
+        with self._records(view, snapshot, None) as records:
+            return sum(1 for _ in records)
+
+    def namespace(self, view: ViewRecord) -> str:
+        """Where the view's records stand."""
+        return namespace(self.project, view)
+
+    @contextmanager
+    def _records(
+        self, view: ViewRecord, snapshot: Snapshot, since_us: int | None
+    ) -> Iterator[Iterator[tuple[bytes, bytes]]]:
+        rows = stored_rows(view, snapshot.files)
+        columns = [Column(column.name, parse(column.dtype)) for column in published_columns(view)]
+        with self._current(view, rows, _publication(view, snapshot).published_us, since_us) as reader:
+            yield pack_records(reader, rows.keys, columns if view.aggregations else rows.columns)
 
     def _current(
         self, view: ViewRecord, rows: StoredRows, at_us: int, since_us: int | None
@@ -71,8 +86,13 @@ class Publisher:
 
     def published(self, view: ViewRecord) -> Publication | None:
         """What the view's namespace holds; None when it was never published."""
-        [(meta, _)] = self.store.read([(namespace(self.project, view), ())])
+        [(meta, _)] = self.store.read([(self.namespace(view), ())])
         return None if meta is None else Publication.unpack(meta)
+
+
+def _publication(view: ViewRecord, snapshot: Snapshot) -> Publication:
+    watermark = None if view.source.timeless else snapshot.watermark_us
+    return Publication(UNBOUNDED if watermark is None else watermark, snapshot.version, watermark)
 
 
 def _continues(before: Publication, run: Run) -> bool:

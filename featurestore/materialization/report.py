@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from featurestore.errors import FeatureStoreError, GateRefused
+from featurestore.registry.base import Move
 from featurestore.timeline import format_instant
 
 
@@ -23,7 +24,10 @@ class ChunkReport:
 
 @dataclass(frozen=True, slots=True)
 class ViewReport:
-    """What happened to one view. `published` counts online records written; `error` says what stopped it."""
+    """What happened to one version of a view. `published` counts online records written; `error` says what stopped it.
+
+    `view` names the version (`last@2`) when several of the view ran.
+    """
 
     view: str
     chunks: tuple[ChunkReport, ...]
@@ -31,6 +35,8 @@ class ViewReport:
     published: int
     seconds: float
     error: FeatureStoreError | None = None
+    version: int = 1
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -45,7 +51,7 @@ class ViewReport:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a person should know: nothing to do, no rows in the interval, rows dropped, an error."""
-        remarks = [chunk.verdict for chunk in self.chunks if chunk.dropped]
+        remarks = [*(chunk.verdict for chunk in self.chunks if chunk.dropped), *self.notes]
         if self.error is not None:
             return (*remarks, str(self.error))
         if not self.chunks:
@@ -58,9 +64,14 @@ class ViewReport:
 
 @dataclass(frozen=True, slots=True)
 class MaterializationReport:
-    """One report per view, in the order they ran."""
+    """One report per version of a view, in the order they ran, and what serves in another form since.
+
+    `failure` is what kept built versions from being counted and switched.
+    """
 
     views: tuple[ViewReport, ...]
+    moves: tuple[Move, ...] = ()
+    failure: FeatureStoreError | None = None
 
     @property
     def rows(self) -> int:
@@ -70,7 +81,7 @@ class MaterializationReport:
     @property
     def error(self) -> FeatureStoreError | None:
         """What stopped a view, a gate's refusal first; None when nothing did."""
-        errors = [view.error for view in self.views if view.error is not None]
+        errors = [error for error in (*(view.error for view in self.views), self.failure) if error is not None]
         return next((error for error in errors if isinstance(error, GateRefused)), errors[0] if errors else None)
 
 

@@ -12,6 +12,7 @@ from featurestore.materialization.judging import Judge, accepted_rows
 from featurestore.materialization.publishing import Publisher, Run
 from featurestore.materialization.report import ChunkReport, Progress, Step, ViewReport
 from featurestore.materialization.writing import LEASE_WAIT_S, TableWriter
+from featurestore.offline.rates import ROWS, SECONDS
 from featurestore.offline.tables import Marks, OfflineTables, Replaced, Snapshot
 from featurestore.pinning import committed_interval
 from featurestore.plan.catalog import ViewRecord
@@ -56,15 +57,6 @@ class Materializer:
         watermark = snapshot.watermark_us if snapshot else None
         return ViewReport(view.name, tuple(done), watermark, published, time.monotonic() - began, error)
 
-    def publish(self, view: ViewRecord) -> int:
-        """Bring the online store to what the view's table holds, and return the number of records written."""
-        name = table_name(view)
-        if self.tables.snapshot(name) is None:
-            return 0
-        with self.tables.lease(name, self.lease_wait_s):
-            snapshot = self.tables.snapshot(name)
-            return 0 if snapshot is None else self.publisher.publish(view, snapshot)
-
     def _commit_chunks(self, writer: TableWriter, asked: Asked, done: list[ChunkReport], progress: Progress) -> None:
         view = writer.view
         chunks = self._chunks(view, asked, writer.snapshot)
@@ -72,9 +64,10 @@ class Materializer:
             self.judge.refuse_untimed(view, scan_of(view.source, self.judge.root))
         for index, chunk in enumerate(chunks):
             progress(Step(view.name, "reading", index, len(chunks)))
+            began = time.monotonic()
             verdict = self._admitted(view, chunk)
             progress(Step(view.name, "committing", index, len(chunks), verdict.rows))
-            snapshot = _committed(writer, chunk, verdict)
+            snapshot = _committed(writer, chunk, verdict, time.monotonic() - began)
             done.append(
                 ChunkReport(
                     chunk.start_us,
@@ -143,7 +136,7 @@ def _first_event(view: ViewRecord, chunk: Chunk) -> int | None:
     return None if reach is None else chunk.start_us - reach
 
 
-def _committed(writer: TableWriter, chunk: Chunk, verdict: Verdict) -> Snapshot:
+def _committed(writer: TableWriter, chunk: Chunk, verdict: Verdict, seconds: float) -> Snapshot:
     view = writer.view
     opens = writer.marks.watermark_us is None or chunk.in_force
     marks = Marks(
@@ -159,8 +152,9 @@ def _committed(writer: TableWriter, chunk: Chunk, verdict: Verdict) -> Snapshot:
         {
             "start": "" if chunk.start_us is None else format_instant(chunk.start_us),
             "end": format_instant(chunk.end_us),
-            "rows": str(verdict.accepted.num_rows),
+            ROWS: str(verdict.accepted.num_rows),
             "dropped": str(verdict.refused_rows),
+            SECONDS: f"{seconds:.3f}",  # of reading and judging; the log knows itself what writing took
         },
     )
 

@@ -6,7 +6,6 @@ text form. `Metadata` is what may change without changing what a feature means.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -183,14 +182,14 @@ class Projected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 def reference(view: str, version: int | None = None) -> str:
-    """`last`, or `last@v2` for one version."""
-    return view if version is None else f"{view}@v{version}"
+    """`last`, or `last@2` for one version."""
+    return view if version is None else f"{view}@{version}"
 
 
 def parse_reference(text: str) -> tuple[str, int | None]:
-    """The view and version that a reference names; text after the `@` that is no version stays part of the name."""
-    view, at, version = text.partition("@v")
-    return (view, int(version)) if at and version.isdecimal() else (text, None)
+    """The view and version that a reference names; what is no version stays part of the name."""
+    view, _, version = text.partition("@")
+    return (view, int(version)) if version.isdecimal() else (text, None)
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="request"):
@@ -245,6 +244,11 @@ def projections(record: ServiceRecord | OnDemandRecord) -> tuple[Projected, ...]
     return tuple(part for part in parts if isinstance(part, Projected))
 
 
+def pins_of(record: ServiceRecord | OnDemandRecord) -> frozenset[tuple[str, int]]:
+    """(view, version) that a service or an on-demand view pins itself."""
+    return frozenset((part.view, part.version) for part in projections(record) if part.version is not None)
+
+
 Object = EntityRecord | SourceRecord | ViewRecord | OnDemandRecord | ServiceRecord
 KINDS: dict[str, type[Object]] = {
     "entity": EntityRecord,
@@ -263,7 +267,7 @@ def kind_of(record: Object) -> str:
 class Catalog(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything that is applied (or declared, or serves), by name; `versions` counts a view's meanings.
 
-    `pinned` holds the versions of views that services and on-demand views pin, by reference (`last@v2`).
+    `pinned` holds the versions of views that services and on-demand views pin, by reference (`last@2`).
     """
 
     entities: dict[str, EntityRecord] = {}
@@ -286,12 +290,10 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def pins(self) -> frozenset[tuple[str, int]]:
         """(view, version) that services and on-demand views pin."""
-        return frozenset((part.view, part.version) for part in self._projected() if part.version is not None)
+        return frozenset(pin for record in self._dependents() for pin in pins_of(record))
 
-    def _projected(self) -> Iterator[Projected]:
-        records: tuple[ServiceRecord | OnDemandRecord, ...] = (*self.services.values(), *self.on_demand.values())
-        for record in records:
-            yield from projections(record)
+    def _dependents(self) -> tuple[ServiceRecord | OnDemandRecord, ...]:
+        return (*self.services.values(), *self.on_demand.values())
 
     def objects(self) -> dict[tuple[str, str], Object]:
         """All records by (kind, name), in the order of kinds."""
@@ -307,7 +309,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The views that a service or an on-demand view names and the catalog does not hold; none in a sound one."""
         members = [member for service in self.services.values() for member in service.members]
         computed = {member.view for member in members if isinstance(member, OnDemandMember)}
-        named = {part.reference for part in self._projected()} | computed
+        named = {part.reference for record in self._dependents() for part in projections(record)} | computed
         return tuple(sorted(named - {*self.views, *self.on_demand, *self.pinned}))
 
     @staticmethod

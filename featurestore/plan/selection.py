@@ -29,7 +29,7 @@ class Selection:
 def select(features: str | Sequence[str], catalog: Catalog) -> Selection:
     """The selection that a service name or a list of `view:feature` references means.
 
-    A service's name selects its members; `view:*` all features of a view; `view@v2:feature` asks for a version, which
+    A service's name selects its members; `view:*` all features of a view; `view@2:feature` asks for a version, which
     the catalog must hold as pinned. Raises UnknownNameError listing what exists, close names first, and InputError for
     a reference of another form.
     """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -23,6 +23,9 @@ from featurestore.plan.catalog import (
     reference,
 )
 from featurestore.plan.fingerprint import meaning, publication, storage
+
+if TYPE_CHECKING:
+    from featurestore.registry.base import ModelRecord
 
 Action = Literal["added", "changed", "metadata", "removed"]
 
@@ -71,10 +74,10 @@ class CatalogDiff:
         return sum(change.action == action for change in self.changes)
 
 
-def diff(base: int, applied: Catalog, declared: Catalog, models: Mapping[str, str] | None = None) -> CatalogDiff:
+def diff(base: int, applied: Catalog, declared: Catalog, models: Sequence[ModelRecord] = ()) -> CatalogDiff:
     """The changes that lead from what is applied at revision `base` to what is declared, renames resolved.
 
-    `models` maps each model to the service that it reads.
+    `models` are the recorded ones, of which the changes name those they touch.
     """
     settled = {name: next_form(applied, view) for name, view in declared.views.items()}
     views = {name: view for name, (view, _) in settled.items()}
@@ -89,7 +92,7 @@ def diff(base: int, applied: Catalog, declared: Catalog, models: Mapping[str, st
     before, after = applied.objects(), target.objects()
     changes = [change for key in after if (change := _change(key, before.get(key), after[key], versions))]
     changes += [Change(kind, name, "removed") for kind, name in before if (kind, name) not in after]
-    return CatalogDiff(base, tuple(consumers(change, applied, target, models or {}) for change in changes), target)
+    return CatalogDiff(base, tuple(consumers(change, applied, target, models) for change in changes), target)
 
 
 def next_form(applied: Catalog, declared: ViewRecord) -> tuple[ViewRecord, int]:
@@ -100,13 +103,18 @@ def next_form(applied: Catalog, declared: ViewRecord) -> tuple[ViewRecord, int]:
     return view, latest if before is not None and meaning(before) == meaning(view) else latest + 1
 
 
-def consumers(change: Change, applied: Catalog, target: Catalog, models: Mapping[str, str]) -> Change:
-    """The change with whom it touches: services whose answers rest on the object, models that read such a service."""
+def consumers(change: Change, applied: Catalog, target: Catalog, models: Sequence[ModelRecord]) -> Change:
+    """The change with whom it touches: services whose answers rest on the object, and models that learned from them.
+
+    A model also learned from the views it names itself, whatever service read them.
+    """
     services = _services_touched(change, applied, target)
-    read = {change.name} if change.kind == "service" and change.action != "metadata" else set(services)
-    return replace(
-        change, services=services, models=tuple(sorted(m for m, service in models.items() if service in read))
-    )
+    if change.action == "metadata":
+        return change
+    read = {*services, change.name} if change.kind == "service" else set(services)
+    views = {change.name} if change.kind == "view" else set()
+    touched = (f"{m.name}@{m.version}" for m in models if m.service in read or views & m.views.keys())
+    return replace(change, services=services, models=tuple(sorted(touched)))
 
 
 def _with_stored_columns(applied: ViewRecord | None, view: ViewRecord) -> ViewRecord:

@@ -13,8 +13,10 @@ Each rule only ever makes more objects wait, so there is one greatest set that c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from featurestore.plan.catalog import (
     Catalog,
@@ -30,7 +32,6 @@ from featurestore.plan.fingerprint import meaning
 from featurestore.plan.fitting import misfit
 
 Key = tuple[str, str]  # kind, name
-ViewVersion = tuple[str, int]
 Dependent = ServiceRecord | OnDemandRecord
 
 
@@ -44,18 +45,22 @@ class Pending:
 
     applied: Catalog
     serving: Catalog
-    ready: Collection[ViewVersion]
+    ready: Collection[tuple[str, int]]
     since: Mapping[Key, int]
 
     def waiting(self) -> frozenset[Key]:
         """The objects that go on serving as they do (a new one: not at all); all others serve as applied."""
-        differing = self._differing()
+        differing = self.differing()
         wait = {("view", name) for name in self.applied.views if not self._may_serve(name)}
         while True:
             more = set(self._more(wait, differing)) - wait
             if not more:
                 return frozenset(wait)
             wait |= more
+
+    def moving(self) -> frozenset[Key]:
+        """The objects that mean something else from now on, begin to serve, or cease to."""
+        return self.differing() - self.waiting()
 
     def settled(self, waiting: Collection[Key]) -> Catalog:
         """The catalog that serves while those wait."""
@@ -69,7 +74,7 @@ class Pending:
         versions = {n: (self.serving if ("view", n) in waiting else self.applied).versions[n] for n in views}
         return only_pinned(Catalog.of(objects, versions, self.serving.pinned | self.applied.pinned))
 
-    def _differing(self) -> frozenset[Key]:
+    def differing(self) -> frozenset[Key]:
         """The objects that mean something else as applied than as they serve, or are only one of both."""
         old, new = self.serving.objects(), self.applied.objects()
         both = old.keys() & new.keys()
@@ -100,19 +105,25 @@ class Pending:
             yield from (part for part in changed if self.since[part] in held)
 
     def _reads(self, form: Dependent) -> set[Key]:
-        """The views and on-demand views that a form reads, those behind on-demand views included, pinned ones not."""
-        reads = {("view", part.view) for part in projections(form) if part.version is None}
-        if isinstance(form, ServiceRecord):
-            for member in form.members:
-                if isinstance(member, OnDemandMember):
-                    reads.add(("on_demand", member.view))
-                    for catalog in (self.applied, self.serving):
-                        if member.view in catalog.on_demand:
-                            reads |= self._reads(catalog.on_demand[member.view])
-        return reads
+        return reads(form, self.applied, self.serving)
 
     def _pins_ready(self, form: Dependent) -> bool:
         return all(part.version is None or (part.view, part.version) in self.ready for part in projections(form))
+
+
+def reads(form: Dependent, *catalogs: Catalog) -> set[Key]:
+    """The views and on-demand views that a form reads, pinned versions not.
+
+    What an on-demand view reads itself is read too, in any of the catalogs.
+    """
+    found = {("view", part.view) for part in projections(form) if part.version is None}
+    members = form.members if isinstance(form, ServiceRecord) else ()
+    for name in [member.view for member in members if isinstance(member, OnDemandMember)]:
+        found.add(("on_demand", name))
+        for catalog in catalogs:
+            if name in catalog.on_demand:
+                found |= reads(catalog.on_demand[name], *catalogs)
+    return found
 
 
 def _dependents(catalog: Catalog) -> Iterator[tuple[Key, Dependent]]:
@@ -124,27 +135,25 @@ def only_pinned(catalog: Catalog) -> Catalog:
     """The catalog without versions that nothing in it pins."""
     kept = {reference(view, version) for view, version in catalog.pins()}
     pinned = {name: record for name, record in catalog.pinned.items() if name in kept}
-    return Catalog.of(catalog.objects(), catalog.versions, pinned)
+    return msgspec.structs.replace(catalog, pinned=pinned)
 
 
 def rolled_back(
-    serving: Catalog, view: ViewRecord, version: int, earlier: Mapping[Key, Collection[Dependent]]
-) -> tuple[Catalog, tuple[str, ...]]:
-    """What serves when an earlier version of a view does, and the services and on-demand views that cannot follow.
+    serving: Catalog, view: ViewRecord, earlier: Mapping[Key, Sequence[Dependent]]
+) -> dict[Key, int | None]:
+    """The services and on-demand views that an earlier form of a view cannot answer as they serve.
 
-    One that the earlier version cannot answer goes back to the latest of its `earlier` forms (newest first) that can
-    be answered.
+    For each the place of the first of its `earlier` forms (newest first) that can be answered; None: there is none.
+    `serving` also has the versions that earlier forms pin.
     """
-    objects = serving.objects() | {("view", view.name): view}
-    versions = serving.versions | {view.name: version}
-    lost: list[str] = []
+    objects: dict[Key, Object] = serving.objects() | {("view", view.name): view}
+    back: dict[Key, int | None] = {}
     for key, form in _dependents(serving):
-        now = Catalog.of(objects, versions, serving.pinned)
+        now = Catalog.of(objects, serving.versions, serving.pinned)
         if misfit(form, now) is None:
             continue
-        fitting = next((past for past in earlier.get(key, ()) if misfit(past, now) is None), None)
-        if fitting is None:
-            lost.append(key[1])
-        else:
-            objects[key] = fitting
-    return Catalog.of(objects, versions, serving.pinned), tuple(lost)
+        fitting = (place for place, past in enumerate(earlier.get(key, ())) if misfit(past, now) is None)
+        back[key] = place = next(fitting, None)
+        if place is not None:
+            objects[key] = earlier[key][place]
+    return back

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from time import monotonic_ns
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from featurestore.errors import ConflictError
 from featurestore.plan.catalog import Catalog, Object, decode, encode
 from featurestore.plan.fingerprint import meaning
 from featurestore.registry import made, tables
-from featurestore.registry.base import DatasetRecord, ModelRecord, Revision
+from featurestore.registry.base import DatasetRecord, ModelRecord, Move, Ready, RegistryState, Revision, ViewVersion
 from featurestore.registry.database import Database
 from featurestore.registry.diff import CatalogDiff, Change
+from featurestore.registry.forms import catalog_of, current_forms, view_versions
+from featurestore.registry.moves import (
+    Occasion,
+    newest_revision,
+    read_moves,
+    read_state,
+    roll_back,
+    settle,
+    state_number,
+)
 from featurestore.timeline import Clock
 
 _TOKEN_HOLDS_NS = 10_000_000
@@ -35,7 +46,7 @@ class SqlRegistry:
     def revision(self) -> int:
         """The number of the newest revision; 0 before the first apply."""
         with self._database.reading() as connection:
-            return _newest(connection) if connection else 0
+            return newest_revision(connection) if connection else 0
 
     def token(self) -> object:
         """The database file's time of change and identity; a commit with rollback journal always touches it.
@@ -54,18 +65,33 @@ class SqlRegistry:
         with self._database.reading() as connection:
             if connection is None:
                 return 0, Catalog()
-            return _newest(connection), self._read_catalog(connection)
+            return newest_revision(connection), self._applied(connection)
 
-    def apply(self, diff: CatalogDiff, applied_by: str) -> int:
-        """Apply a diff in one transaction; ConflictError when the newest revision is not the diff's base."""
+    def serving(self) -> tuple[int, Catalog]:
+        """The newest revision's number and what serves, read in one transaction."""
+        with self._database.reading() as connection:
+            if connection is None:
+                return 0, Catalog()
+            catalog = catalog_of(connection, current_forms(connection, tables.serving))
+            return newest_revision(connection), self._whole(catalog)
+
+    def state(self) -> RegistryState:
+        """What is applied and what serves, read in one transaction."""
+        with self._database.reading() as connection:
+            if connection is None:
+                return RegistryState((0, 0), Catalog(), Catalog(), frozenset(), {})
+            return read_state(connection, self._applied(connection))
+
+    def apply(self, diff: CatalogDiff, applied_by: str, ready: Ready) -> int:
+        """Apply a diff in one transaction and let serve what may; ConflictError when something else came before."""
         with self._database.writing(tables.metadata) as connection:
-            newest = _newest(connection)
+            newest = newest_revision(connection)
             if newest != diff.base:
                 raise ConflictError(
                     f"The plan was made on revision {diff.base}, but revision {newest} is applied now. Plan again and "
                     "look at what changed."
                 )
-            number = newest + 1
+            before, number = state_number(connection), newest + 1
             connection.execute(
                 insert(tables.revisions).values(
                     number=number,
@@ -76,8 +102,41 @@ class SqlRegistry:
                 )
             )
             _write_objects(connection, number, diff)
+            state = read_state(connection, self._applied(connection))
+            anew = {c.name for c in diff.changes if c.kind == "view" and c.action in ("added", "changed")}
+            state = replace(state, number=before, held=state.held - anew)
+            settle(connection, state, ready, self._occasion(applied_by, f"revision {number} was applied"))
         _applies[0] += 1
         return number
+
+    def switch(self, ready: Ready, actor: str, reason: str, alone: str | None = None) -> tuple[Move, ...]:
+        """Let serve as applied, in one transaction, whatever may; what moved."""
+        with self._database.writing(tables.metadata) as connection:
+            state = read_state(connection, self._applied(connection))
+            if alone is not None:
+                since = {key: revision for key, revision in state.since.items() if key != ("view", alone)}
+                state = replace(state, held=state.held - {alone}, since=since)
+            moves = settle(connection, state, ready, self._occasion(actor, reason))
+        _applies[0] += 1
+        return moves
+
+    def roll_back(self, version: ViewVersion, actor: str, reason: str) -> tuple[Move, ...]:
+        """Let an earlier version of a view serve and hold it there; what moved."""
+        with self._database.writing(tables.metadata) as connection:
+            state = read_state(connection, self._applied(connection))
+            moves = roll_back(connection, state, version, self._occasion(actor, reason))
+        _applies[0] += 1
+        return moves
+
+    def moves(self, view: str | None = None) -> tuple[Move, ...]:
+        """The whole log of what served, or of one view, newest first."""
+        with self._database.reading() as connection:
+            return () if connection is None else read_moves(connection, view)
+
+    def view_versions(self, view: str | None = None) -> tuple[ViewVersion, ...]:
+        """Every version that views had, or those of one view; newest first."""
+        with self._database.reading() as connection:
+            return () if connection is None else view_versions(connection, view)
 
     def history(self) -> tuple[Revision, ...]:
         """All revisions, newest first."""
@@ -126,27 +185,19 @@ class SqlRegistry:
         """Release the connection."""
         self._database.close()
 
-    def _read_catalog(self, connection: Connection) -> Catalog:
-        live, objects = tables.live, tables.objects
-        rows = connection.execute(
-            select(objects.c.kind, objects.c.name, objects.c.document)
-            .join(
-                live,
-                (live.c.kind == objects.c.kind)
-                & (live.c.name == objects.c.name)
-                & (live.c.revision == objects.c.revision),
-            )
-            .order_by(live.c.position)
-        )
-        records: dict[tuple[str, str], Object] = {
-            (row.kind, row.name): decode(row.kind, bytes(row.document)) for row in rows
-        }
+    def _applied(self, connection: Connection) -> Catalog:
         newest = select(tables.revisions.c.versions).order_by(tables.revisions.c.number.desc()).limit(1)
         versions = connection.execute(newest).scalar()
-        catalog = Catalog.of(records, json.loads(versions) if versions else {})
+        forms = current_forms(connection, tables.live)
+        return self._whole(catalog_of(connection, forms, json.loads(versions) if versions else {}))
+
+    def _whole(self, catalog: Catalog) -> Catalog:
         if lost := catalog.lost():
             raise self._database.damaged(f"it holds services that name a view '{lost[0]}', and no such view")
         return catalog
+
+    def _occasion(self, actor: str, reason: str) -> Occasion:
+        return Occasion(self._now_us(), actor, reason)
 
 
 def _file_token(file: str) -> object:
@@ -164,11 +215,6 @@ def summary_line(change: Change) -> str:
     return f"{change.kind} {change.name}{version} {change.action}{details}"
 
 
-def _newest(connection: Connection) -> int:
-    newest: int | None = connection.execute(select(func.max(tables.revisions.c.number))).scalar()
-    return newest or 0
-
-
 def _write_objects(connection: Connection, number: int, diff: CatalogDiff) -> None:
     target = diff.target.objects()
     changed = {(change.kind, change.name) for change in diff.changes}
@@ -176,7 +222,12 @@ def _write_objects(connection: Connection, number: int, diff: CatalogDiff) -> No
         record = target[kind, name]
         connection.execute(
             insert(tables.objects).values(
-                kind=kind, name=name, revision=number, meaning=meaning(record), document=encode(record)
+                kind=kind,
+                name=name,
+                revision=number,
+                version=diff.target.versions[name] if kind == "view" else None,
+                meaning=meaning(record),
+                document=encode(record),
             )
         )
     known = {(row.kind, row.name): row.revision for row in connection.execute(select(tables.live))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -22,17 +22,43 @@ objects = Table(
     Column("kind", String, primary_key=True),
     Column("name", String, primary_key=True),
     Column("revision", Integer, ForeignKey("revisions.number"), primary_key=True),
+    Column("version", Integer),  # of a view
     Column("meaning", String, nullable=False),
     Column("document", LargeBinary, nullable=False),
 )
 
 live = Table(
-    "live",
+    "live",  # what is applied
     metadata,
     Column("kind", String, primary_key=True),
     Column("name", String, primary_key=True),
     Column("revision", Integer, nullable=False),
     Column("position", Integer, nullable=False),  # keeps the declared order
+)
+
+serving = Table(
+    "serving",  # what answers retrievals and lookups
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("held", Boolean, nullable=False),  # a view that was rolled back stays until somebody says otherwise
+)
+
+serving_log = Table(
+    "serving_log",  # only ever appended to
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("from_revision", Integer),  # null: it did not serve before
+    Column("from_version", Integer),
+    Column("to_revision", Integer),  # null: it serves no more
+    Column("to_version", Integer),
 )
 
 datasets = Table(

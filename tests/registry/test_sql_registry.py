@@ -11,12 +11,13 @@ import pytest
 
 from featurestore.errors import ConfigurationError, ConflictError, RegistryError
 from featurestore.plan.catalog import Catalog, Metadata
-from featurestore.registry.base import DatasetRecord, ModelRecord, Registry
+from featurestore.registry.base import DatasetRecord, ModelRecord, Ready, Registry
 from featurestore.registry.diff import diff
 from featurestore.registry.open import open_registry
 from tests.plan.catalogs import WEATHER, catalog, projected, service, view
 
 VIEW = view()
+NOTHING_READY = Ready((0, 0), frozenset())
 ALL = catalog(WEATHER, VIEW, service("flight_v1", projected(VIEW)))
 
 
@@ -26,8 +27,9 @@ def registry(tmp_path: Path) -> Registry:
 
 
 def apply(registry: Registry, declared: Catalog) -> int:
-    revision, applied = registry.catalog()
-    return registry.apply(diff(revision, applied, declared), "ann")
+    state = registry.state()
+    everything = frozenset(diff(0, state.applied, declared).target.versions.items())
+    return registry.apply(diff(state.revision, state.applied, declared), "ann", Ready(state.number, everything))
 
 
 def test_an_empty_registry_is_revision_zero_and_makes_no_file(registry: Registry, tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_a_plan_made_on_another_revision_is_refused(registry: Registry) -> None:
     stale = diff(0, Catalog(), ALL)
     apply(registry, ALL)
     with pytest.raises(ConflictError, match="revision 0, but revision 1 is applied now"):
-        registry.apply(stale, "bob")
+        registry.apply(stale, "bob", NOTHING_READY)
     assert registry.revision() == 1
 
 
@@ -68,7 +70,7 @@ def test_of_many_concurrent_appliers_of_one_plan_exactly_one_wins(registry: Regi
 
     def run() -> None:
         try:
-            registry.apply(plan, "ann")
+            registry.apply(plan, "ann", NOTHING_READY)
             outcomes.append("applied")
         except ConflictError:
             outcomes.append("refused")

@@ -1,0 +1,136 @@
+"""A new version of a view is built while the old one serves, and takes its place in one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from featurestore.errors import (
+    NotServingError,
+)
+from featurestore.store import FeatureStore
+from tests.store.projects import PURCHASES, day, define, make_project, purchases
+
+ITEMS = 'Feature("items", Int64)'
+TENFOLD = PURCHASES.replace(ITEMS, 'Feature("items", Int64, expr="items * 10")')
+A = [{"customer": "a"}]
+SPINE = pl.DataFrame({"customer": ["a", "b"], "event_timestamp": [day(11), day(6)], "price": [1.0, 1.0]})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    """Version 1 of `last`, materialized up to January 12."""
+    store = make_project(tmp_path, PURCHASES, purchases=purchases())
+    store.apply()
+    store.materialize(end=day(12))
+    return store
+
+
+def items(store: FeatureStore, features: str | list[str] = "last:items") -> list[object]:
+    """Of customer a: the items looked up, and those of history."""
+    online = store.get_online_features(features, A, at=day(12)).to_dict()["items"]
+    history = store.get_historical_features(SPINE.head(1), features).to_polars()["items"].to_list()
+    return [*online, *history]
+
+
+def redefine(store: FeatureStore, definitions: str) -> None:
+    define(store.root, definitions)
+    store.apply()
+
+
+def serves(store: FeatureStore) -> dict[str, int]:
+    return store.serving().versions
+
+
+def test_the_old_version_answers_until_the_new_one_is_built_then_the_new_one_does(store: FeatureStore) -> None:
+    redefine(store, TENFOLD)
+    assert (items(store), serves(store), store.catalog().versions) == ([2, 2], {"last": 1}, {"last": 2})
+    vector = store.get_online_features("buyer", A, [{"price": 1.0}], at=day(12))
+    assert vector.to_dict()["items"] == [2]
+    report = store.materialize(end=day(12))
+    assert [(view.view, view.rows) for view in report.views] == [("last@1", 0), ("last@2", 3)]
+    [move] = [move for move in report.moves if move.kind == "view"]
+    assert (move.name, move.from_version, move.to_version) == ("last", 1, 2)
+    assert (items(store), serves(store), store.waiting()) == ([20, 20], {"last": 2}, ())
+
+
+def test_a_version_that_stands_further_back_does_not_serve_and_both_are_kept_fresh(store: FeatureStore) -> None:
+    redefine(store, TENFOLD)
+    store.materialize(end=day(6), views=["last@2"])
+    [waiting] = store.waiting()
+    assert waiting.reason == (
+        "it stands at 2024-01-06T00:00:00Z, and v1 at 2024-01-12T00:00:00Z; `featurestore materialize` goes on"
+    )
+    assert items(store) == [2, 2]
+    statuses = {status.version: (status.watermark_us, status.uses) for status in store.status()}
+    assert [uses for _, uses in statuses.values()] == [("serves",), ("applied",)]
+    store.materialize(end=day(13))
+    assert [(status.version, status.uses) for status in store.status()] == [(2, ("serves", "applied"))]
+    # version 1 was brought to January 13 as well, before version 2 took its place
+    online = store.get_online_features(["last@1:items"], A, at=day(13))
+    assert (online.to_dict()["items"], online.event_timestamps["items"]) == ([2], [day(10)])
+
+
+def test_a_history_that_begins_later_does_not_serve_unless_it_is_switched_by_hand(store: FeatureStore) -> None:
+    redefine(store, TENFOLD)
+    store.materialize(start=day(8), end=day(12))
+    [waiting] = store.waiting()
+    assert "its history begins at 2024-01-08T00:00:00Z, and that of v1 at the beginning" in waiting.reason
+    assert items(store) == [2, 2]
+    moves = store.switch("last", reason="a week is enough")
+    assert [(move.name, move.to_version, move.reason) for move in moves] == [("last", 2, "a week is enough")]
+    assert items(store) == [20, 20]
+
+
+def test_a_version_without_rows_does_not_take_the_place_of_one_that_has_some(store: FeatureStore) -> None:
+    pl.concat([purchases().with_columns(at=pl.lit(day(20)).dt.cast_time_unit("us"))]).write_parquet(
+        store.root / "data" / "other.parquet"
+    )
+    redefine(store, PURCHASES.replace("data/purchases", "data/other"))
+    store.materialize(end=day(12))
+    assert "it has no rows, and v1 has 3" in store.waiting()[0].reason
+    assert items(store) == [2, 2]
+
+
+def test_what_the_contract_refuses_leaves_the_old_version_serving(store: FeatureStore) -> None:
+    contract = "class Few(pa.DataFrameModel):\n    items: int = pa.Field(lt=15)\n"
+    redefine(store, contract + TENFOLD.replace("ttl=", "contract=Few, ttl="))
+    report = store.materialize(end=day(12), check=False)
+    assert report.error is not None
+    assert report.error.exit_code == 1
+    assert (items(store), serves(store)) == ([2, 2], {"last": 1})
+
+
+def test_an_old_version_that_can_no_longer_be_read_is_no_failure_once_the_new_one_serves(store: FeatureStore) -> None:
+    (store.root / "data" / "purchases.parquet").rename(store.root / "data" / "moved.parquet")
+    redefine(store, PURCHASES.replace("data/purchases", "data/moved"))
+    report = store.materialize(end=day(13))
+    assert report.error is None
+    assert "v1 was not kept fresh, and v2 serves in its place" in report.views[0].remarks[0]
+    assert serves(store) == {"last": 2}
+
+
+NEW_FEATURE = PURCHASES.replace(ITEMS, f'{ITEMS}, Feature("value", Float64, expr="amount * items")')
+
+
+def test_a_service_that_needs_the_new_version_waits_with_it_and_both_switch_in_one_step(store: FeatureStore) -> None:
+    fresh = '\nworth = FeatureService("worth", features=[last[["value"]]])\n'
+    redefine(store, NEW_FEATURE + fresh)
+    waiting = {(one.kind, one.name) for one in store.waiting()}
+    assert waiting == {("view", "last"), ("service", "buyer"), ("service", "worth")}
+    with pytest.raises(NotServingError, match=r"'worth' is applied and does not serve yet: .*it waits for view last"):
+        store.get_online_features("worth", A)
+    with pytest.raises(NotServingError, match="'last:value' is applied"):
+        store.get_historical_features(SPINE, ["last:value"])
+    assert "value" not in store.get_online_features("buyer", A, [{"price": 1.0}], at=day(12)).to_dict()
+    tried = store.get_historical_features(SPINE.head(1), ["last@2:value"], from_source=True)
+    assert tried.to_polars()["value"].to_list() == [None]
+    report = store.materialize(end=day(12))
+    assert {(move.kind, move.name) for move in report.moves} == {
+        ("view", "last"), ("service", "buyer"), ("service", "worth")
+    }  # fmt: skip
+    vector = store.get_online_features("buyer", [{"customer": "b"}], [{"price": 1.0}], at=day(12))
+    assert vector.to_dict()["value"] == [15.0]
+    assert store.get_historical_features(SPINE, "worth").to_polars()["value"].to_list() == [None, 15.0]
