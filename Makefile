@@ -26,7 +26,7 @@ help:
 demo: $(VENV)/.project
 	@$(BIN)/python -m demo
 
-test: lint
+test: lint $(VENV)/feast/.packages
 	@$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(VENV)/.project
@@ -38,11 +38,12 @@ lint: $(VENV)/.project
 bench: $(VENV)/.project
 	@$(BIN)/python -m benchmarks
 
-soak: $(VENV)/.project
+soak: $(VENV)/.project $(VENV)/feast/.packages
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "" --hypothesis-profile=soak
 
 lock:
 	@$(RESOLVE) $(UPGRADE) --output-file requirements/build.txt requirements/build.in
+	@$(RESOLVE) $(UPGRADE) --output-file requirements/feast.txt requirements/feast.in
 	@$(RESOLVE) $(UPGRADE) --extra demo --extra dev --output-file requirements/dev.txt pyproject.toml
 
 clean:
@@ -59,6 +60,14 @@ $(VENV)/.packages: requirements/build.txt requirements/dev.txt
 	@$(PIP) install $(LOCKED) --no-compile --requirement requirements/dev.txt
 	@echo "Compiling them (once)"
 	@$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib
+	@touch $@
+
+# Feast's own client asks our server in a test; its packages stay apart from ours.
+$(VENV)/feast/.packages: $(VENV)/.packages requirements/feast.txt
+	@echo "Installing Feast for the test of its client (about 460 MB, once)"
+	@$(PYTHON) -m venv $(VENV)/feast
+	@$(VENV)/feast/bin/python -m pip --disable-pip-version-check install --quiet --quiet --require-hashes --only-binary :all: \
+		--no-compile --requirement requirements/feast.txt
 	@touch $@
 
 $(VENV)/.project: $(VENV)/.packages pyproject.toml

@@ -24,6 +24,7 @@ DELETED = "__deleted"  # Bool, never null; only where the source names its `dele
 
 Clock = Callable[[], int]  # the present instant in microseconds; passed in, so that tests and replays can set it
 MICROSECOND = timedelta(microseconds=1)
+_EXACT_US = 2**32 * 10**6  # so far from 1970 a double of seconds still tells one microsecond from the next
 _UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms"), (1, "us"))
 
 
@@ -57,6 +58,8 @@ def present_us() -> int:
 
 def to_datetime(micros: int) -> datetime:
     """The instant as an aware datetime in UTC."""
+    if -_EXACT_US < micros < _EXACT_US:
+        return datetime.fromtimestamp(micros / 1e6, UTC)
     return EPOCH + timedelta(microseconds=micros)
 
 

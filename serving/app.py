@@ -11,6 +11,8 @@ from fastapi import FastAPI
 
 from featurestore.store import FeatureStore
 from serving.answering import Answering
+from serving.asking import Asking
+from serving.feast import FeastFeatures
 from serving.features import Features
 from serving.gate import Gate, Guard, Limits, Observer
 from serving.health import Readiness, healthz
@@ -34,10 +36,13 @@ def create_app(store: FeatureStore, routes: Iterable[Route] = ()) -> Gate:
     plans = Plans(store, Answering.compiled)
     plans.refresh()
     pool = ThreadPoolExecutor(settings.store_threads, thread_name_prefix="store")
+    asking = Asking(plans, pool)
     readiness = Readiness(store, plans, pool, settings.deadline_seconds)
     table = RouteTable(
         (
-            Route("POST", "/v1/features", Scope.FEATURES_READ, hot=Features(plans, pool).answer),
+            Route("POST", "/v1/features", Scope.FEATURES_READ, hot=Features(asking).answer),
+            Route("POST", "/get-online-features", Scope.FEATURES_READ, hot=FeastFeatures(asking).answer),
+            Route("GET", "/health", Scope.OPEN, hot=healthz),
             Route("GET", "/healthz", Scope.OPEN, hot=healthz),
             Route("GET", "/readyz", Scope.OPEN, hot=readiness.readyz),
             *routes,

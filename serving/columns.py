@@ -1,4 +1,4 @@
-"""Columns of values as JSON: the bytes that `featurestore.dtypes.to_json` means, written a column at a time.
+"""Columns of values as JSON: the bytes that `featurestore.dtypes.to_json` means, written many columns at a time.
 
 msgspec writes most values as `to_json` has them: dates, instants in UTC, decimals, bytes, finite floats. What it writes
 otherwise (`null` for NaN and infinities, integers beyond 2^53 as numbers) is noticed, and then written value by value.
@@ -11,50 +11,85 @@ from typing import TypeAlias
 
 import msgspec
 
-from featurestore.dtypes import JSON_SAFE_INTEGER, DType, Json, List, Value, from_json, to_json
+from featurestore.dtypes import JSON_SAFE_INTEGER, DType, Value, from_json, to_json
 
-Encoded: TypeAlias = tuple[bytes, bool]  # a JSON array, and whether a value may be null
+Encoded: TypeAlias = tuple[bytes, bool]  # a JSON array without its brackets, and whether a value may be null
+Column: TypeAlias = Sequence[Value]
 
 encode = msgspec.json.Encoder().encode
 _NULL = b"null"
-_WIDE = ("Int64", "UInt64")
+_BETWEEN = b"],["  # columns written together; stands in no number, date, instant, decimal or base64 text
+_WIDE = frozenset({"Int64", "UInt64"})
+_ALONE = frozenset({"String", "List", "Vector"})  # their texts and brackets could be taken for a border
+_SAFE_DIGITS = 15  # an integer of so many digits is below 2^53
 
 
-def column_encoder(dtype: DType) -> Callable[[Sequence[Value]], Encoded]:
-    """What turns a column of the type into a JSON array, and says whether a null may be in it."""
-    if dtype.name in _WIDE:
-        return _encode_integers
-    if isinstance(dtype, List) and dtype.inner.name in _WIDE:
-        return lambda values: (_by_value(values), True)
-    return _encode_plain
+class TableEncoder:
+    """Writes columns of the given types as JSON arrays, without their brackets."""
+
+    def __init__(self, dtypes: Sequence[DType]) -> None:
+        self._encoders = [_column_encoder(dtype) for dtype in dtypes]
+        self._together = [i for i, dtype in enumerate(dtypes) if dtype.name not in _ALONE]
+        self._alone = [i for i, dtype in enumerate(dtypes) if dtype.name in _ALONE]
+        self._wide = [(place, i) for place, i in enumerate(self._together) if dtypes[i].name in _WIDE]
+
+    def encode(self, columns: Sequence[Column]) -> list[Encoded]:
+        """Each column, in order."""
+        if not self._together:
+            return [encoder(column) for encoder, column in zip(self._encoders, columns, strict=True)]
+        together = columns if not self._alone else [columns[i] for i in self._together]
+        written = encode(together)
+        if _NULL in written:
+            return [encoder(column) for encoder, column in zip(self._encoders, columns, strict=True)]
+        pieces = [(piece, False) for piece in written[2:-2].split(_BETWEEN)]
+        for place, i in self._wide:
+            if len(pieces[place][0]) > _SAFE_DIGITS:
+                pieces[place] = self._encoders[i](columns[i])
+        if self._alone:
+            found = dict(zip(self._together, pieces, strict=True))
+            found |= {i: self._encoders[i](columns[i]) for i in self._alone}
+            pieces = [found[i] for i in range(len(columns))]
+        return pieces
 
 
-def column_decoder(dtype: DType) -> Callable[[Sequence[Json]], Sequence[Value]]:
+def encode_together(columns: Sequence[Sequence[object]]) -> list[bytes]:
+    """Columns of numbers, instants and nulls as JSON arrays, without their brackets; at least one."""
+    return encode(columns)[2:-2].split(_BETWEEN)
+
+
+def column_decoder(dtype: DType) -> Callable[[Sequence[object]], Column]:
     """What turns JSON values into a column of the type, by `featurestore.dtypes.from_json`; raises InputError."""
     native = {"String": str, "Bool": bool}.get(dtype.name, int if "Int" in dtype.name else None)
 
-    def decode(values: Sequence[Json]) -> Sequence[Value]:
+    def decode(values: Sequence[object]) -> Column:
         if native is not None and set(map(type, values)) == {native}:
             return values  # type: ignore[return-value]  # all of them are values of the type
-        return [from_json(dtype, value) for value in values]
+        return [from_json(dtype, value) for value in values]  # type: ignore[arg-type]  # values of a JSON document
 
     return decode
 
 
-def _encode_plain(values: Sequence[Value]) -> Encoded:
-    encoded = encode(values)
-    if _NULL in encoded:
+def _column_encoder(dtype: DType) -> Callable[[Column], Encoded]:
+    inner = getattr(dtype, "inner", dtype)
+    if inner is not dtype and inner.name in _WIDE:
+        return lambda values: (_by_value(values), True)
+    return _encode_integers if dtype.name in _WIDE else _encode_plain
+
+
+def _encode_plain(values: Column) -> Encoded:
+    written = encode(values)
+    if _NULL in written:
         return _by_value(values), True
-    return encoded, False
+    return written[1:-1], False
 
 
-def _encode_integers(values: Sequence[Value]) -> Encoded:
+def _encode_integers(values: Column) -> Encoded:
     if None in values:
         return _by_value(values), True
-    if values and (max(values) > JSON_SAFE_INTEGER or min(values) < -JSON_SAFE_INTEGER):  # type: ignore[type-var, operator]
+    if values and (max(values) > JSON_SAFE_INTEGER or min(values) < -JSON_SAFE_INTEGER):  # type: ignore[type-var, operator]  # no None is left
         return _by_value(values), False
-    return encode(values), False
+    return encode(values)[1:-1], False
 
 
-def _by_value(values: Sequence[Value]) -> bytes:
-    return encode([to_json(value) for value in values])
+def _by_value(values: Column) -> bytes:
+    return encode([to_json(value) for value in values])[1:-1]

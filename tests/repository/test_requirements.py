@@ -14,6 +14,7 @@ from tests.repository.tree import ROOT
 
 BUILD = ROOT / "requirements" / "build.txt"
 DEV = ROOT / "requirements" / "dev.txt"
+FEAST = ROOT / "requirements" / "feast.txt"
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
@@ -27,7 +28,7 @@ def _locked(lock: Path) -> list[Requirement]:
     return [Requirement(entry.split(" --hash")[0]) for entry in _entries(lock)]
 
 
-@pytest.mark.parametrize("lock", [BUILD, DEV], ids=["build", "dev"])
+@pytest.mark.parametrize("lock", [BUILD, DEV, FEAST], ids=["build", "dev", "feast"])
 def test_every_locked_requirement_is_one_version_with_hashes(lock: Path) -> None:
     entries = _entries(lock)
     assert entries

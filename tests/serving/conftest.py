@@ -9,6 +9,8 @@ import pytest
 from featurestore.store import FeatureStore
 from tests.serving.servers import Asker, serving, shop
 
+collect_ignore = ["feast_client.py"]  # run by another interpreter, which has Feast
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureStore]:

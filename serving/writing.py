@@ -1,0 +1,148 @@
+"""Answers as JSON, column by column: everything that is the same in every answer of a lookup is encoded once.
+
+{"at": ..., "service": ..., "entities": {key: [...]},
+ "features": {name: {"view": ..., "values": [...], "statuses": [...]}},
+ "views": {label: {"view": ..., "version": ..., "table_version": ..., "watermark": ...,
+                   "event_timestamps": [...], "ages_seconds": [...]}}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from featurestore.dtypes import Value
+from featurestore.online.lookup import Lookup
+from featurestore.online.result import OnlineFeatures
+from featurestore.online.values import Publication
+from featurestore.plan.lookup import ViewLookup
+from featurestore.timeline import Status, format_instant, to_datetime
+from serving.columns import Encoded, TableEncoder, encode, encode_together
+
+_PRESENT = Status.PRESENT
+_NAMES = [status.name for status in Status]
+
+
+class AnswerWriter:
+    """Writes the answers of one lookup."""
+
+    def __init__(self, lookup: Lookup, service: str | None) -> None:
+        shape, views = lookup.shape, lookup.plan.views
+        self._keys = TableEncoder([dtype for _, dtype in shape.keys])
+        self._key_starts = [_key(name) + b"[" for name, _ in shape.keys]
+        self._values = TableEncoder([dtype for _, dtype in shape.features])
+        labels = [None if view is None else views[view].label for view in shape.views]
+        self._starts = [
+            b"," * bool(i) + _key(name) + b'{"view":' + encode(label) + b',"values":['
+            for i, ((name, _), label) in enumerate(zip(shape.features, labels, strict=True))
+        ]
+        self._views = [_ViewWriter(view) for view in views]
+        self._service = b'","service":' + encode(service) + b',"entities":{'
+
+    def write(self, answer: OnlineFeatures) -> bytes:
+        """The answer as JSON."""
+        starts = self._key_starts
+        columns = answer.columns
+        keys = self._keys.encode(columns[: len(starts)])
+        parts = [b'{"at":"', format_instant(answer.at_us).encode(), self._service]
+        parts += [b",".join([start + values + b"]" for start, (values, _) in zip(starts, keys, strict=True)])]
+        parts.append(b'},"features":{')
+        parts += self._features(answer, columns[len(starts) :])
+        parts.append(b'},"views":{')
+        parts.append(self._published(answer))
+        return b"".join(parts)
+
+    def _features(self, answer: OnlineFeatures, columns: Sequence[list[Value]]) -> list[bytes]:
+        """What is written of each feature, in pieces."""
+        written = self._values.encode(columns)
+        pieces = [b"}"] * (5 * len(columns))
+        pieces[0::5] = self._starts
+        pieces[1::5] = [values for values, _ in written]
+        pieces[2::5] = [b'],"statuses":'] * len(columns)
+        pieces[3::5] = written_statuses(answer, columns, written)
+        return pieces
+
+    def _published(self, answer: OnlineFeatures) -> bytes:
+        """What is written of each view: the versions that answer, and each row's event time and age."""
+        if not self._views:
+            return b"}}"
+        at_us = answer.at_us
+        columns: list[list[object]] = []
+        for _, times in answer.origins:
+            if None in times:
+                columns.append([None if time is None else to_datetime(time) for time in times])
+                columns.append([None if time is None else (at_us - time) / 1e6 for time in times])
+            else:
+                columns.append([to_datetime(time) for time in times])  # type: ignore[arg-type]  # no None, see above
+                columns.append([(at_us - time) / 1e6 for time in times])  # type: ignore[operator]  # as above
+        written = iter(encode_together(columns))
+        return b",".join(
+            [
+                b'%s%s],"ages_seconds":[%s]}' % (writer.start(publication), next(written), next(written))
+                for writer, publication in zip(self._views, answer.publications, strict=True)
+            ]
+        ) + b"}}"  # fmt: skip
+
+
+class _ViewWriter:
+    """Writes what an answer says of one view's versions."""
+
+    def __init__(self, view: ViewLookup) -> None:
+        self._start = _key(view.label) + b'{"view":' + encode(view.view) + b',"version":%d,' % view.version
+        self._known: tuple[Publication, bytes] | None = None
+
+    def start(self, publication: Publication) -> bytes:
+        """Up to the event times; encoded when the publication is not that of the last call."""
+        known = self._known
+        if known is None or known[0] is not publication:
+            watermark = publication.watermark_us
+            until = encode(None if watermark is None else format_instant(watermark))
+            said = b'"table_version":%d,"watermark":%s,"event_timestamps":[' % (publication.version, until)
+            known = self._known = (publication, self._start + said)
+        return known[1]
+
+
+def written_statuses(answer: OnlineFeatures, columns: Sequence[list[Value]], written: Sequence[Encoded]) -> list[bytes]:
+    """The statuses of each feature as JSON arrays; `columns` are the features' values, `written` what became of them.
+
+    The same as `OnlineFeatures.statuses`, with one array for all features of a view that no null tells apart.
+    """
+    all_present = _all_present(len(answer))
+    found = [(states, states.count(_PRESENT) == len(states)) for states, _ in answer.origins]
+    shared = [all_present if present else _named(states) for states, present in found]
+    statuses = []
+    for view, values, (_, nullable) in zip(answer.shape.views, columns, written, strict=True):
+        if view is None:
+            statuses.append(_computed(values) if nullable else all_present)
+        elif nullable and None in values:
+            statuses.append(_distinguished(found[view][0], values))
+        else:
+            statuses.append(shared[view])
+    return statuses
+
+
+def _key(name: str) -> bytes:
+    return encode(name) + b":"
+
+
+@lru_cache(maxsize=1024)
+def _all_present(rows: int) -> bytes:
+    return encode([_PRESENT.name] * rows)
+
+
+def _named(statuses: Sequence[Status]) -> bytes:
+    return encode([_NAMES[status] for status in statuses])
+
+
+def _computed(values: Sequence[Value]) -> bytes:
+    return encode(["NULL_VALUE" if value is None else "PRESENT" for value in values])
+
+
+def _distinguished(found: Sequence[Status], values: Sequence[Value]) -> bytes:
+    """The statuses of values of which some are null though their row is there."""
+    return encode(
+        [
+            "NULL_VALUE" if value is None and status is _PRESENT else _NAMES[status]
+            for value, status in zip(values, found, strict=True)
+        ]
+    )

@@ -1,0 +1,109 @@
+"""Columns as JSON are what `to_json` says of each value, and come back as they were."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime
+from decimal import Decimal as PyDecimal
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.dtypes import (
+    Bytes,
+    Date,
+    Decimal,
+    DType,
+    Float64,
+    Int64,
+    Json,
+    List,
+    String,
+    Timestamp,
+    UInt64,
+    Value,
+    Vector,
+    to_json,
+)
+from featurestore.errors import InputError
+from featurestore.testing.strategies import dtypes, values
+from featurestore.timeline import to_datetime
+from serving.columns import TableEncoder, column_decoder
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[tuple[DType, list[Value]]]:
+    """Up to four columns of any types and one length, with nulls."""
+    rows = draw(st.integers(0, 3))
+    columns = []
+    for dtype in draw(st.lists(dtypes(), max_size=4)):
+        item = st.one_of(st.none(), values(dtype).map(partial(_python, dtype)))
+        columns.append((dtype, draw(st.lists(item, min_size=rows, max_size=rows))))
+    return columns
+
+
+def _python(dtype: DType, value: Any) -> Value:
+    if isinstance(dtype, List):
+        return [None if item is None else _python(dtype.inner, item) for item in value]
+    return to_datetime(value) if dtype.name == "Timestamp" else value
+
+
+@given(tables())
+def test_columns_are_written_as_to_json_has_each_value(table: list[tuple[DType, list[Value]]]) -> None:
+    written = TableEncoder([dtype for dtype, _ in table]).encode([column for _, column in table])
+    assert len(written) == len(table)
+    for (text, nullable), (_, column) in zip(written, table, strict=True):
+        assert json.loads(b"[%s]" % text) == [to_json(value) for value in column]
+        assert nullable or None not in column
+
+
+@given(tables())
+def test_columns_come_back_as_they_were(table: list[tuple[DType, list[Value]]]) -> None:
+    written = TableEncoder([dtype for dtype, _ in table]).encode([column for _, column in table])
+    for (text, _), (dtype, column) in zip(written, table, strict=True):
+        assert repr(list(column_decoder(dtype)(json.loads(b"[%s]" % text)))) == repr(column)
+
+
+NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "text"),
+    [
+        (Int64, 2**53, "9007199254740992"),
+        (Int64, 2**53 + 1, '"9007199254740993"'),
+        (Int64, -(2**63), '"-9223372036854775808"'),
+        (UInt64, 2**64 - 1, '"18446744073709551615"'),
+        (List(Int64), [1, 2**60], '[1,"1152921504606846976"]'),
+        (Float64, math.nan, '"NaN"'),
+        (Float64, -math.inf, '"-Infinity"'),
+        (Float64, 0.1, "0.1"),
+        (Vector(Float64, 2), [1.5, math.inf], '[1.5,"Infinity"]'),
+        (String, 'null],["', '"null],[\\""'),
+        (Bytes, b"\x00\xff", '"AP8="'),
+        (Date, date(2024, 1, 2), '"2024-01-02"'),
+        (Timestamp, NOON, '"2024-01-02T12:00:00Z"'),
+        (Timestamp, NOON.replace(microsecond=5), '"2024-01-02T12:00:00.000005Z"'),
+        (Decimal(4, 2), PyDecimal("1.50"), '"1.50"'),
+    ],
+)
+def test_each_type_has_its_form(dtype: DType, value: Value, text: str) -> None:
+    assert TableEncoder([dtype, Int64]).encode([[value], [1]]) == [(text.encode(), _may_be_null(text)), (b"1", False)]
+
+
+def _may_be_null(text: str) -> bool:
+    return any(word in text for word in ("NaN", "Infinity", "null", '[1,"'))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [(Int64, 1.5), (Int64, True), (Int64, "1.5"), (Float64, "x"), (String, 1), (Bytes, "#"), (Date, "2024-13-01"),
+     (Timestamp, "2024-01-02T12:00:00"), (List(Int64), 1)],
+)  # fmt: skip
+def test_a_value_of_another_form_is_refused(dtype: DType, value: Json) -> None:
+    with pytest.raises(InputError, match="in JSON form"):
+        column_decoder(dtype)([value])
