@@ -130,6 +130,7 @@ def _source_facts(source: SourceRecord) -> Facts:
         return [*facts, ("times", "timeless")]
     times = f"event {source.event_timestamp}"
     times += f", created {source.created_timestamp}" if source.created_timestamp else ""
+    times += f", deleted where {source.deleted}" if source.deleted else ""
     times += f", seen {format_duration(source.delay_us)} later" if source.delay_us else ""
     return [*facts, ("times", times)]
 

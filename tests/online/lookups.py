@@ -18,7 +18,7 @@ PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = Status
 STATS = ViewLookup("user_stats", "p/user_stats", (("user", Int64),), (LookupColumn(0, "spend", Float64),))
 NOW_US = 1_000
 
-Steps = Sequence[tuple[int | None, int | None, Wire]]
+Steps = Sequence[tuple[Wire, ...]]  # event time, created time, values; of a marker no values
 
 
 def plan_of(*views: ViewLookup, outputs: Sequence[str] = ()) -> LookupPlan:

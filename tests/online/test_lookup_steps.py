@@ -85,6 +85,30 @@ class TestSteps:
         steps = [(10, None, 1.0), (10, 30, 2.0), (20, 40, 3.0)]
         assert asked(replace(STATS, visibility=visibility), steps, at_us)[0] == value
 
+    @pytest.mark.parametrize(
+        ("at_us", "expected"),
+        [
+            (29, (2.0, PRESENT, at(20))),
+            (30, (1.0, PRESENT, at(10))),
+            (39, (1.0, PRESENT, at(10))),
+            (40, (3.0, PRESENT, at(20))),
+            (49, (3.0, PRESENT, at(20))),
+            (50, (1.0, PRESENT, at(10))),
+            (60, (None, NOT_FOUND, None)),
+        ],
+    )
+    def test_a_marker_cancels_what_stands_before_it_of_its_event_time_once_it_is_created(
+        self, at_us: int, expected: tuple[float | None, Status, datetime | None]
+    ) -> None:
+        steps = [(10, 10, 1.0), (10, 60), (20, 20, 2.0), (20, 30), (20, 40, 3.0), (20, 50)]
+        assert asked(replace(STATS, visibility="created"), steps, at_us) == expected
+
+    def test_what_a_marker_uncovers_is_judged_by_its_own_age(self) -> None:
+        steps = [(10, 10, 1.0), (20, 20, 2.0), (20, 30)]
+        aged = replace(STATS, visibility="created", ttl_us=15)
+        assert asked(aged, steps, 29) == (2.0, PRESENT, at(20))
+        assert asked(aged, steps, 30) == (None, OUTSIDE_MAX_AGE, at(10))
+
     def test_a_step_whose_value_is_null_has_a_null_value(self) -> None:
         assert asked(STATS, [(10, None, 1.0), (20, None, None)], 20) == (None, NULL_VALUE, at(20))
 
@@ -100,34 +124,39 @@ class TestSteps:
     @given(st.data())
     def test_any_record_answers_as_the_rule_says(self, data: st.DataObject) -> None:
         instants, maybe = st.integers(0, 12), st.none() | st.integers(0, 12)
-        steps: Steps = sorted(
-            data.draw(st.lists(st.tuples(instants, maybe, st.none() | st.floats(0, 9)), min_size=1, max_size=5)),
-            key=lambda step: (step[0], -1 if step[1] is None else step[1]),
-        )
+        values = st.tuples(st.none() | st.floats(0, 9)) | st.just(())
+        rows = data.draw(st.lists(st.tuples(instants, maybe, values), min_size=1, max_size=6))
+        rows.sort(key=lambda row: (row[0], -1 if row[1] is None else row[1]))
         view = replace(
             STATS,
             delay_us=data.draw(st.integers(0, 4)),
             ttl_us=data.draw(st.none() | st.integers(0, 6)),
             visibility=data.draw(st.sampled_from(("event", "created"))),
         )
+        if view.visibility == "event":  # then no record holds a marker
+            rows = [(event, created, value or (None,)) for event, created, value in rows]
+        steps: Steps = [(event, created, *value) for event, created, value in rows]
         at_us = data.draw(st.integers(0, 16))
         assert asked(view, steps, at_us) == _by_the_rule(view, steps, at_us)
 
 
 def _by_the_rule(view: ViewLookup, steps: Steps, at_us: int) -> tuple[Any, Status, datetime | None]:
-    """Nested loops: the greatest (event time, created time with null lowest, position) of the visible rows."""
-    best = None
-    for position, (event, created, value) in enumerate(steps):
-        assert event is not None
-        visible = event + view.delay_us <= at_us
-        if view.visibility == "created" and created is not None and created > at_us:
+    """Nested loops: of each event time the visible row greatest by created time (null lowest), then position; of those
+    that are no markers the greatest.
+    """
+    best: dict[Any, tuple[Any, ...]] = {}
+    for position, (event, created, *value) in enumerate(steps):
+        visible = event + view.delay_us <= at_us  # type: ignore[operator]  # it is an int
+        if view.visibility == "created" and created is not None and created > at_us:  # type: ignore[operator]  # as above
             visible = False
-        rank = (event, -1 if created is None else created, position)
-        if visible and (best is None or rank > best[0]):
-            best = (rank, event, value)
-    if best is None:
+        rank = (-1 if created is None else created, position)
+        if visible and (event not in best or rank > best[event][0]):
+            best[event] = (rank, *value)
+    standing = {event: found for event, found in best.items() if len(found) == 2}
+    if not standing:
         return None, NOT_FOUND, None
-    _, event, value = best
+    event = max(standing)
+    _, value = standing[event]
     if view.ttl_us is not None and at_us - event > view.ttl_us:
         return None, OUTSIDE_MAX_AGE, at(event)
     return value, NULL_VALUE if value is None else PRESENT, at(event)

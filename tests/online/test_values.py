@@ -19,7 +19,7 @@ from featurestore.errors import InputError
 from featurestore.online.keys import key_encoder
 from featurestore.online.values import Publication, pack_record, pack_records, stamp, unpack_record
 from featurestore.plan.nodes import Column
-from featurestore.timeline import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP
 
 USER = Column("user", Int64)
 key_of = key_encoder([("user", Int64)])
@@ -48,6 +48,16 @@ def test_stamps_sort_by_event_time_then_created_time_with_null_lowest() -> None:
     assert stamps == sorted(stamps)
     assert len(set(stamps)) == len(stamps)
     assert {len(each) for each in stamps} == {16}
+
+
+def test_a_marker_is_a_step_without_values() -> None:
+    rows = batch([(1, 10, 11, 7), (1, 10, 12, 8), (1, 20, None, None)])
+    marked = rows.append_column(DELETED, pa.array([False, True, False]))
+    [(_, record)] = pack_records([marked], [USER], [Column("value", Int64)])
+    assert unpack_record(record) == [[10, 11, 7], [10, 12], [20, None, None]]
+    [(_, record)] = pack_records([marked.slice(0, 2)], [USER], [Column("value", Int64)])
+    assert record == pack_record([[10, 11, 7], [10, 12]])
+    assert record[:16] == stamp(10, 12)
 
 
 def test_rows_of_one_key_become_the_steps_of_one_record() -> None:

@@ -19,6 +19,7 @@ CHANGES: list[tuple[str, dict[str, Any], bool, bool, bool]] = [
     ("delay", {"delay_us": 5}, True, True, False),
     ("source path", {"source": msgspec.structs.replace(WEATHER, place=ParquetPlace(path="b"))}, True, True, True),
     ("source words", {"source": msgspec.structs.replace(WEATHER, metadata=Metadata(owner="x"))}, False, False, False),
+    ("deleted", {"source": msgspec.structs.replace(WEATHER, deleted="gone")}, True, True, True),
     ("type", {"features": (feature("temp", "Float32"), feature("wind"))}, True, True, True),
     ("rename", {"features": (feature("warmth", stored="temp", column="temp"), feature("wind"))}, True, False, False),
     ("order", {"features": (feature("wind"), feature("temp"))}, True, False, False),
