@@ -2,7 +2,8 @@
 
 Of the visible rows of one key and event time the greatest (created time, sequence) counts, and a greater one is never
 visible earlier. So at each v at which one becomes visible a row stands, or a marker does; a row then stands until the
-v of the next marker of that key and event time, or for good.
+v of the next marker of that key and event time, or for good: at once where there is no marker, which is nearly
+everywhere.
 
 Of what stands for good the greatest event time is a running maximum in the order of v. What stands for a while only,
 which is no more than there are markers, is asked at its own beginnings and ends: spans are paired with the instants
@@ -25,32 +26,29 @@ def ranks(rows: ViewRows) -> list[str]:
 
 
 def standing(cursor: duckdb.DuckDBPyConnection, rows: str) -> str:
-    """A query of (id, v, e): from v until the next v of the id the greatest event time that stands; null: none does.
+    """A query of (id, v, e): the greatest event time that stands for good from v until the next v of the id.
 
-    `rows` is a query of `id` (of the key), `e`, `c`, `s` (event time, created time, sequence), `d` (whether it is a
-    marker) and `v` (from when on it is visible). Makes the temporary tables `__spans` and `__instants`.
+    What stands for a while is in the temporary table `__instants`, in the same form: e is null where nothing does. The
+    greater one of both answers. `rows` is a query of `id` (of the key), `e`, `c`, `s` (event time, created time,
+    sequence), `d` (whether it is a marker) and `v` (from when on it is visible); they are kept in the temporary table
+    `__rows`.
     """
-    shown = f"SELECT * FROM ({rows}) QUALIFY row_number() OVER (PARTITION BY id, e, v ORDER BY {GREATEST_FIRST}) = 1"
+    cursor.execute(f"CREATE TEMP TABLE __rows AS {rows}")
+    touched = "(SELECT DISTINCT id, e FROM __rows WHERE d) USING (id, e)"
+    shown = f"row_number() OVER (PARTITION BY id, e, v ORDER BY {GREATEST_FIRST}) = 1"
     later = "OVER (PARTITION BY id, e ORDER BY v ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)"
     cursor.execute(
-        f"CREATE TEMP TABLE __spans AS SELECT id, e, v, until FROM (SELECT *, min(v) FILTER (WHERE d) {later} AS until "
-        f"FROM ({shown})) WHERE NOT d"
+        f"CREATE TEMP TABLE __spans AS SELECT id, e, v, CAST(NULL AS BIGINT) AS until FROM __rows ANTI JOIN {touched} "
+        f"UNION ALL SELECT id, e, v, until FROM (SELECT *, min(v) FILTER (WHERE d) {later} AS until "
+        f"FROM (SELECT * FROM __rows SEMI JOIN {touched} QUALIFY {shown})) WHERE NOT d"
     )
-    for_good = "SELECT id, v, max(e) OVER (PARTITION BY id ORDER BY v) AS e FROM __spans WHERE until IS NULL"
+    passing = "(SELECT * FROM __spans WHERE until IS NOT NULL)"
     cursor.execute(
-        "CREATE TEMP TABLE __instants AS SELECT b.id, b.v, max(p.e) AS e FROM (SELECT id, v FROM __spans "
-        "WHERE until IS NOT NULL UNION SELECT id, until FROM __spans WHERE until IS NOT NULL) b "
-        "LEFT JOIN (SELECT * FROM __spans WHERE until IS NOT NULL) p "
+        f"CREATE TEMP TABLE __instants AS SELECT b.id, b.v, max(p.e) AS e "
+        f"FROM (SELECT id, v FROM {passing} UNION SELECT id, until FROM {passing}) b LEFT JOIN {passing} p "
         "ON (p.id, p.v) <= (b.id, b.v) AND (b.id, b.v) < (p.id, p.until) GROUP BY b.id, b.v"
     )
-    if not cursor.sql("SELECT 1 FROM __instants LIMIT 1").fetchall():
-        return for_good
-    return (
-        f"WITH lasting AS MATERIALIZED ({for_good}) SELECT b.id, b.v, greatest(l.e, p.e) AS e "
-        "FROM (SELECT id, v FROM lasting UNION SELECT id, v FROM __instants) b "
-        "ASOF LEFT JOIN lasting l ON b.id = l.id AND b.v >= l.v "
-        "ASOF LEFT JOIN __instants p ON b.id = p.id AND b.v >= p.v"
-    )
+    return "SELECT id, v, max(e) OVER (PARTITION BY id ORDER BY v) AS e FROM __spans WHERE until IS NULL"
 
 
 def published(cursor: duckdb.DuckDBPyConnection, rows: str) -> str:
@@ -58,8 +56,13 @@ def published(cursor: duckdb.DuckDBPyConnection, rows: str) -> str:
 
     `rows` as for `standing`.
     """
-    cursor.execute(f"CREATE TEMP TABLE __rows AS {rows}")
-    steps = standing(cursor, "SELECT * FROM __rows")
+    for_good = standing(cursor, rows)
+    later = "ON b.id = o.id AND b.v >= o.v"
+    steps = (
+        f"WITH lasting AS MATERIALIZED ({for_good}) "
+        f"SELECT b.id, b.v, greatest(b.e, o.e) AS e FROM lasting b ASOF LEFT JOIN __instants o {later} UNION ALL "
+        f"SELECT b.id, b.v, greatest(b.e, o.e) AS e FROM __instants b ASOF LEFT JOIN lasting o {later}"
+    )
     greatest = listed(f"r.{rank}" for rank in GREATEST_FIRST.split(", "))
     cursor.execute(
         f"CREATE TEMP TABLE __answers AS SELECT r.* FROM ({steps}) b JOIN __rows r "

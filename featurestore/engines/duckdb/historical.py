@@ -89,15 +89,17 @@ def _timed(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, join: PointInTimeJ
         f"SELECT {told} FROM (SELECT {columns} FROM {rows.table} WHERE {' AND '.join(conditions)}) v "
         f"JOIN __ids i ON {equal_keys(len(join.keys), 'v', 'i')}"
     )
+    event, passing = "r.e", ""
     if rows.deleted:
         steps = standing(cursor, steps)
+        event, passing = "greatest(r.e, p.e)", " ASOF LEFT JOIN __instants p ON s.id = p.id AND s.t >= p.v"
     elif created:
         steps = f"SELECT id, v, max(e) OVER (PARTITION BY id ORDER BY v) AS e FROM ({steps})"
-    expired = "" if join.ttl_us is None else f"WHEN s.t - r.e > {join.ttl_us} THEN {Status.OUTSIDE_MAX_AGE:d} "
-    status = f"CASE WHEN r.e IS NULL THEN {Status.NOT_FOUND:d} {expired}ELSE {Status.PRESENT:d} END"
+    expired = "" if join.ttl_us is None else f"WHEN s.t - {event} > {join.ttl_us} THEN {Status.OUTSIDE_MAX_AGE:d} "
+    status = f"CASE WHEN {event} IS NULL THEN {Status.NOT_FOUND:d} {expired}ELSE {Status.PRESENT:d} END"
     cursor.execute(
-        f"CREATE TEMP TABLE __winner AS SELECT s.*, r.e, CAST({status} AS TINYINT) AS status "
-        f"FROM __asked s ASOF LEFT JOIN ({steps}) r ON s.id = r.id AND s.t >= r.v"
+        f"CREATE TEMP TABLE __winner AS SELECT s.*, {event} AS e, CAST({status} AS TINYINT) AS status "
+        f"FROM __asked s ASOF LEFT JOIN ({steps}) r ON s.id = r.id AND s.t >= r.v{passing}"
     )
     matching = f"{equal_keys(len(join.keys), 'v', 'w')} AND v.e = w.e AND w.status = {Status.PRESENT:d}"
     if created:

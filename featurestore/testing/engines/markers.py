@@ -297,6 +297,12 @@ class CurrentMarkerRules(EngineSuite):
         expected = [("a", 20, 2), ("c", 10, 3)]
         assert self._current(engine, tmp_path, view, at=30, visibility="created") == expected
 
+    def test_a_marker_that_its_row_came_after_is_left_out(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        view = marked_table(("a", 10, 10, 1), ("a", 20, 21), ("a", 20, 22, 2), ("a", 20, 30))
+        expected = [("a", 10, 1), ("a", 20, 2), ("a", 20, None)]
+        assert self._current(engine, tmp_path, view, at=15, visibility="created") == expected
+        assert self._current(engine, tmp_path, marked_table(("a", 20, 21), ("a", 20, 22, 2)), at=15) == [("a", 20, 2)]
+
     def test_changed_since_takes_a_marker_for_a_change(self, engine: OfflineEngine, tmp_path: Path) -> None:
         view = marked_table(("a", 10, 10, 1), ("a", 20, 20, 2), ("a", 20, 21), ("b", 10, 10, 4))
         assert self._current(engine, tmp_path, view, at=50, changed_since_us=20) == [("a", 10, 1)]
