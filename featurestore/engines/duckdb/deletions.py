@@ -5,9 +5,9 @@ visible earlier. So at each v at which one becomes visible a row stands, or a ma
 v of the next marker of that key and event time, or for good: at once where there is no marker, which is nearly
 everywhere.
 
-Of what stands for good the greatest event time is a running maximum in the order of v. What stands for a while only,
-which is no more than there are markers, is asked at its own beginnings and ends: spans are paired with the instants
-they hold by two inequalities of (id, v), which DuckDB sorts for, where an equality of ids would try all pairs of a key.
+Of what stands for good the greatest event time is a running maximum in the order of v. What stands for a while only, as
+little as there is of it, is asked at its own beginnings and ends: spans are paired with the instants they hold by two
+inequalities of (id, v), which DuckDB sorts for, where an equality of ids would try all pairs of a key.
 """
 
 from __future__ import annotations
