@@ -129,6 +129,15 @@ def as_table(data: object, what: str) -> pa.Table:
             )
 
 
+def ipc_stream(table: pa.Table) -> bytes:
+    """The table as an Arrow IPC stream, which is what a literal scan holds."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    stream: bytes = sink.getvalue().to_pybytes()
+    return stream
+
+
 def instants(column: pa.ChunkedArray, name: str, what: str) -> pa.ChunkedArray:
     """A timestamp column as int64 microseconds since 1970; null stays null.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from sqlglot import exp
 
+from featurestore.arrow import ipc_stream
 from featurestore.contracts.gate import Gate
 from featurestore.contracts.quarantine import Quarantine
 from featurestore.contracts.verdict import Occasion, Outcome, Verdict
@@ -115,17 +116,9 @@ def accepted_rows(view: ViewRecord, accepted: pa.Table) -> SourceRows:
     rows = source_rows(view, "")
     return replace(
         rows,
-        scan=frame_scan(view.source.name, accepted),
+        scan=FrameScan(view.source.name, ipc_stream(accepted)),
         event_timestamp=None if view.source.timeless else EVENT_TIMESTAMP,
         created_timestamp=None if view.source.created_timestamp is None else CREATED_TIMESTAMP,
         columns=tuple(Computed(column.name, column.dtype, column.name) for column in rows.columns),
         deleted=None if view.source.deleted is None else DELETED,
     )
-
-
-def frame_scan(name: str, table: pa.Table) -> FrameScan:
-    """Rows in memory as a scan."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return FrameScan(name, sink.getvalue().to_pybytes())

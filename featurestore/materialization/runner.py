@@ -9,7 +9,7 @@ from featurestore.contracts.verdict import Occasion, Outcome, Verdict
 from featurestore.engines.base import OfflineEngine
 from featurestore.errors import FeatureStoreError, GateRefused, MaterializationError
 from featurestore.materialization.judging import Judge, accepted_rows
-from featurestore.materialization.publishing import Publisher, Run
+from featurestore.materialization.publishing import Change, Publisher
 from featurestore.materialization.report import ChunkReport, Progress, Step, ViewReport
 from featurestore.materialization.writing import LEASE_WAIT_S, TableWriter
 from featurestore.offline.rates import ROWS, SECONDS
@@ -124,8 +124,8 @@ class Materializer:
             return 0
         progress(Step(writer.view.name, "publishing", len(done), len(done)))
         first = done[0] if done else None
-        run = Run(first.start_us, first.table_version - 1) if first and first.start_us is not None else None
-        return self.publisher.publish(writer.view, writer.snapshot, run)
+        change = Change(first.table_version - 1, first.start_us) if first and first.start_us is not None else None
+        return self.publisher.publish(writer.view, writer.snapshot, change)
 
 
 def _first_event(view: ViewRecord, chunk: Chunk) -> int | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurestore.arrow import wire_column
 from featurestore.dtypes import Wire
@@ -85,7 +86,7 @@ def unpack_record(record: bytes) -> list[Step]:
 def pack_records(
     batches: Iterable[pa.RecordBatch], keys: Sequence[Column], columns: Sequence[Column]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Each key with its record, in the order of the rows; what `CurrentPlan` yields goes in.
+    """Each key with its record, in the order of the rows; what `CurrentPlan` yields of all keys goes in.
 
     The batches hold `keys`, event time, created time and `columns` in their logical types, perhaps `__deleted`; rows
     of one key follow each other, in step order, and may cross batches. Holds one batch at a time. Raises InputError
@@ -105,6 +106,22 @@ def pack_records(
             key_stamp = next_stamp
     if key is not None:
         yield key, key_stamp + _pack(steps)
+
+
+def pack_changes(
+    batches: Iterable[pa.RecordBatch], keys: Sequence[Column], columns: Sequence[Column]
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """The same of what a partial plan yields: a key with a null event time has no step, and None for its record."""
+    gone: list[bytes | None] = []
+
+    def steps() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            absent = batch.column(EVENT_TIMESTAMP).is_null()
+            gone.extend(encode_batch(batch.filter(absent), [(key.name, key.dtype) for key in keys]))
+            yield batch.filter(pc.invert(absent))
+
+    yield from pack_records(steps(), keys, columns)
+    yield from ((key, None) for key in gone if key is not None)
 
 
 def _rows(

@@ -6,7 +6,7 @@ All instants and durations are int64 microseconds (`*_us`). Paths are absolute. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from featurestore.dtypes import DType
 from featurestore.timeline import CREATED_TIMESTAMP as CREATED_TIMESTAMP
@@ -118,13 +118,17 @@ class SourceRows:
     deleted: str | None = None
 
 
+Origin = Literal["all", "source", "pushed"]
+
+
 @dataclass(frozen=True, slots=True)
 class StoredRows:
     """A view's rows as committed: data files of one table version, with canonical columns.
 
     Stored column types are `stored_type(dtype)`. `has_created`: the created time is not null everywhere.
     `has_ties`: two rows may share key and event time (False only when every commit proved there are none). `deleted`:
-    there is a canonical column of markers.
+    there is a canonical column of markers. `origin`: all rows, those that came from the source, or those that were
+    pushed (sequence from FIRST_PUSHED on).
     """
 
     view: str
@@ -135,6 +139,7 @@ class StoredRows:
     has_created: bool = True
     has_ties: bool = True
     deleted: bool = False
+    origin: Origin = "all"
 
 
 Rows = SourceRows | StoredRows

@@ -25,6 +25,7 @@ from featurestore.plan.nodes import (
     CsvScan,
     DeltaScan,
     FrameScan,
+    Origin,
     ParquetScan,
     Rows,
     Scan,
@@ -71,7 +72,7 @@ def source_rows(view: ViewRecord, root: str, start_us: int | None = None, extra:
     )
 
 
-def stored_rows(view: ViewRecord, files: tuple[str, ...]) -> StoredRows:
+def stored_rows(view: ViewRecord, files: tuple[str, ...], origin: Origin = "all") -> StoredRows:
     """The view's rows in the given data files of its table."""
     return StoredRows(
         view=view.name,
@@ -81,6 +82,7 @@ def stored_rows(view: ViewRecord, files: tuple[str, ...]) -> StoredRows:
         timeless=view.source.timeless,
         has_created=view.source.created_timestamp is not None,
         deleted=view.source.deleted is not None,
+        origin=origin,
     )
 
 

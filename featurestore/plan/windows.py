@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featurestore.dtypes import DType
-from featurestore.plan.nodes import Rows
+from featurestore.plan.nodes import FrameScan, Rows
 from featurestore.timeline import Visibility, floor_to_grid
 
 
@@ -110,9 +110,18 @@ class CurrentWindowsPlan:
 
     These are the steps from `step_at(at_us)` to the last one at or before the watermark; of equal successive values
     the first is enough. Rows: keys, v as event time, a null created time, the aggregates; ordered by key, then v.
-    `changed_since_us`: only keys whose values may differ from those at the last step at or before that instant.
+    `changed_since_us`: only keys whose values may differ from those at the last step at or before that instant. `only`:
+    only keys that stand in it, in columns of their names, and with `event_id` also those that sent an event whose id
+    stands in its column of that name. With both either is enough. Each key of `only` that has no value comes last, in
+    the order of keys, with nulls.
     """
 
     steps: WindowSteps
     at_us: int
     changed_since_us: int | None = None
+    only: FrameScan | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether not all keys are asked for."""
+        return self.changed_since_us is not None or self.only is not None

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import msgspec
 import polars as pl
-import pyarrow as pa
 
 from featurestore import on_demand
-from featurestore.arrow import as_table
+from featurestore.arrow import as_table, ipc_stream
 from featurestore.definitions import (
     Aggregation,
     CsvSource,
@@ -110,20 +109,13 @@ def _source_place(source: TableSource, root: Path, recorded: Recorded) -> Place:
         case DeltaSource():
             return DeltaPlace(path=_portable(source.path, root), version=source.version)
         case FrameSource():
-            return FramePlace(data=_stream(as_table(source.frame, f"FrameSource '{source.name}'")))
+            return FramePlace(data=ipc_stream(as_table(source.frame, f"FrameSource '{source.name}'").combine_chunks()))
         case SqlSource():
             check_query(source.sql, tuple(part.name for part in source.tables))
             inputs = tuple(_source_record(part, root, recorded) for part in source.tables)
             return SqlPlace(sql=source.sql, inputs=inputs)
         case ViewSource():
             return ViewPlace(view=recorded(source.view.name, None))
-
-
-def _stream(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return bytes(sink.getvalue())
 
 
 def _portable(path: str, root: Path) -> str:

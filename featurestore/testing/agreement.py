@@ -23,14 +23,25 @@ from featurestore.engines.reference import ReferenceEngine
 from featurestore.errors import SourceError
 from featurestore.plan.historical import HistoricalPlan
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
+from featurestore.plan.nodes import FrameScan
 from featurestore.testing.engines.suite import read
-from featurestore.testing.engines.tables import ViewTable, assert_same, frame_scan, instants, source_rows, view_table
+from featurestore.testing.engines.tables import (
+    ViewTable,
+    array,
+    assert_same,
+    frame_scan,
+    instants,
+    python_list,
+    source_rows,
+    view_table,
+)
 from featurestore.testing.strategies import (
     RetrievalCase,
     ViewCase,
     edge_instants,
     retrieval_cases,
     source_columns_of_any_type,
+    values,
     view_cases,
 )
 from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
@@ -67,6 +78,26 @@ def _table_of(view: ViewTable, rows: pa.Table) -> ViewTable:
     events, created = (rows.column(name).cast(pa.int64()).to_pylist() for name in (EVENT_TIMESTAMP, CREATED_TIMESTAMP))
     deleted = None if view.deleted is None else rows.column(DELETED).to_pylist()
     return replace(view, cells=cells, events=events, created=None if view.created is None else created, deleted=deleted)
+
+
+def taken(view: ViewTable, rows: list[int]) -> ViewTable:
+    """Some rows of the view, in that order, perhaps more than once."""
+    cells = {name: column.take(pa.array(rows, pa.int64())) for name, column in view.cells.items()}
+    times = [None if each is None else [each[row] for row in rows] for each in (view.events, view.created)]
+    deleted = None if view.deleted is None else [view.deleted[row] for row in rows]
+    return replace(view, cells=cells, events=times[0], created=times[1], deleted=deleted)
+
+
+@st.composite
+def some_keys(draw: st.DrawFn, view: ViewTable) -> FrameScan:
+    """Keys that the view has and keys that it may not have, beside a column that is none."""
+    size = draw(st.integers(0, 3))
+    columns: dict[str, pa.Array] = {"else": pa.nulls(size, pa.int64())}
+    for key in view.keys:
+        known = [value for value in python_list(pa.chunked_array([view.cells[key.name]])) if value is not None]
+        found = st.one_of(st.sampled_from(known), values(key.dtype)) if known else values(key.dtype)
+        columns[key.name] = array(draw(st.lists(found, min_size=size, max_size=size)), key.dtype)
+    return frame_scan(columns)
 
 
 def _every_key_at(view: ViewTable, times: list[int]) -> pa.Table:
@@ -120,7 +151,19 @@ class EngineAgreement:
         with tempfile.TemporaryDirectory() as folder:
             rows = case.from_store(Path(folder))
             since = None if rows.timeless else since
-            assert_current_agrees(engine, CurrentPlan(rows, at, case.delay_us, case.visibility, since))
+            only = None if rows.timeless else data.draw(st.none() | some_keys(case.table), "only")
+            assert_current_agrees(engine, CurrentPlan(rows, at, case.delay_us, case.visibility, since, only))
+
+    @given(case=view_cases(holes=True), data=st.data())
+    def test_what_stands_nowhere_else_agrees(self, engine: OfflineEngine, case: ViewCase, data: st.DataObject) -> None:
+        size = case.table.size
+        there = data.draw(st.lists(st.sampled_from(range(size)), max_size=size) if size else st.just([]), "there")
+        created = data.draw(st.none() | st.integers(-2, 5), "created after")
+        rows = case.from_source()
+        with tempfile.TemporaryDirectory() as folder:
+            excluding = replace(case, table=taken(case.table, there)).from_store(Path(folder))
+            plan = ExtractPlan(rows, None, None, created_after_us=created, excluding=excluding)
+            assert_extraction_agrees(engine, plan)
 
     @given(case=view_cases(), data=st.data())
     def test_what_is_published_answers_as_history_does(

@@ -29,10 +29,11 @@ from featurestore.online.open import open_online_store
 from featurestore.online.values import Publication, pack_records
 from featurestore.plan.lookup import LookupColumn, LookupPlan, ViewLookup
 from featurestore.plan.materialization import ExtractPlan
-from featurestore.plan.nodes import Column, Computed, Rows, SourceRows, ViewScan
+from featurestore.plan.nodes import Column, Computed, FrameScan, Rows, SourceRows, ViewScan
 from featurestore.plan.windows import CurrentWindowsPlan, WindowAggregate, WindowJoin, WindowSteps
+from featurestore.testing.agreement import some_keys
 from featurestore.testing.engines.suite import read
-from featurestore.testing.engines.tables import ViewTable, assert_same, python_list
+from featurestore.testing.engines.tables import ViewTable, assert_same, frame_scan, python_list
 from featurestore.testing.engines.window_steps import PublishedSteps
 from featurestore.testing.window_strategies import WindowCase, history_of, window_cases, window_spines
 from featurestore.timeline import Status
@@ -64,11 +65,27 @@ def history(engine: OfflineEngine, spine: pa.Table, *joins: WindowJoin) -> pa.Ta
 
 
 def published(
-    engine: OfflineEngine, steps: WindowSteps, at_us: int, since_us: int | None = None
+    engine: OfflineEngine,
+    steps: WindowSteps,
+    at_us: int,
+    since_us: int | None = None,
+    only: FrameScan | None = None,
 ) -> PublishedSteps | None:
     """What is published at an instant."""
-    found = outcome(lambda: read(engine.current_windows(CurrentWindowsPlan(steps, at_us, since_us))))
+    found = outcome(lambda: read(engine.current_windows(CurrentWindowsPlan(steps, at_us, since_us, only))))
     return None if found is None else PublishedSteps(found, steps)
+
+
+@st.composite
+def some_senders(draw: st.DrawFn, case: WindowCase) -> FrameScan:
+    """Keys that the view has and keys that it may not have; with event ids some of these too."""
+    scan = draw(some_keys(case.view.table))
+    if case.event_id is None:
+        return scan
+    table = pa.ipc.open_stream(scan.data).read_all()
+    ids = case.view.table.cells[case.event_id]
+    sent = pa.array(draw(st.lists(st.sampled_from([*ids.to_pylist(), None]), min_size=len(table), max_size=len(table))))
+    return frame_scan(table.append_column(case.event_id, sent.cast(ids.type)))
 
 
 class OnlineWindows:
@@ -198,6 +215,20 @@ class WindowAgreement:
         assert (actual is None) == (expected is None)
         if actual is not None and expected is not None:
             assert actual.keys == expected.keys
+            for v in range(steps.step_at(at), steps.watermark_us + 2):
+                assert [actual.at(key, v) for key in expected.keys] == [expected.at(key, v) for key in expected.keys]
+
+    @given(case=window_cases(committed=True), later=st.sampled_from([0, 0, 1, 8]), data=st.data())
+    def test_windows_of_some_keys_agree(
+        self, engine: OfflineEngine, case: WindowCase, later: int, data: st.DataObject
+    ) -> None:
+        steps = case.steps(case.from_source())
+        assert steps.watermark_us is not None
+        at, only = steps.watermark_us + later, data.draw(some_senders(case), "only")
+        actual, expected = (published(each, steps, at, only=only) for each in (engine, REFERENCE))
+        assert (actual is None) == (expected is None)
+        if actual is not None and expected is not None:
+            assert (actual.keys, actual.gone) == (expected.keys, expected.gone)
             for v in range(steps.step_at(at), steps.watermark_us + 2):
                 assert [actual.at(key, v) for key in expected.keys] == [expected.at(key, v) for key in expected.keys]
 

@@ -18,7 +18,7 @@ from featurestore.engines.duckdb.types import converted, instant, kept_type
 from featurestore.errors import InputError, SourceError
 from featurestore.plan.nodes import Column, Computed, CsvScan, Rows, SourceRows, SqlScan, StoredRows
 from featurestore.sql import check_expression
-from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE
 
 _FIRST = -(2**63)
 _COPIES = count()  # temporary tables need names that differ
@@ -149,6 +149,9 @@ def _stored(cursor: duckdb.DuckDBPyConnection, rows: StoredRows, wanted: set[str
     columns = [column for column in rows.columns if wanted is None or column.name in wanted]
     files = literals(pattern(file) for file in rows.files)
     table = f"read_parquet({files}, hive_partitioning = false)" if rows.files else _no_rows(rows)
+    if rows.origin != "all":
+        side = ">=" if rows.origin == "pushed" else "<"
+        table = f"(SELECT * FROM {table} WHERE {quoted(SEQUENCE)} {side} {FIRST_PUSHED})"
     return ViewRows(
         what=f"View '{rows.view}'",
         table=table,

@@ -6,7 +6,8 @@ key has an event before v is asked of all events; the kernel gets only those tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
@@ -16,10 +17,12 @@ import pyarrow.compute as pc
 from featurestore.arrow import arrow_type
 from featurestore.dtypes import Timestamp
 from featurestore.engines.base import STATUS_SUFFIX
+from featurestore.engines.duckdb.chosen import gone_rows, keys_in
 from featurestore.engines.duckdb.errors import translated
 from featurestore.engines.duckdb.historical import equal_keys, key_columns, number_keys
 from featurestore.engines.duckdb.reading import BATCH_ROWS, read
 from featurestore.engines.duckdb.rows import ViewRows, view_rows
+from featurestore.engines.duckdb.scan import relation
 from featurestore.engines.duckdb.spine import SpineKeys
 from featurestore.engines.duckdb.text import listed, quoted
 from featurestore.plan.nodes import ViewScan
@@ -58,14 +61,18 @@ def current_windows(cursor: duckdb.DuckDBPyConnection, plan: CurrentWindowsPlan)
     first, last = steps.step_at(plan.at_us), _last_step(steps)
     rows = _event_rows(cursor, steps)
     since = _memory_since(plan)
-    if since is not None and first == last and steps.reach_us is not None and not _re_sent_or_hidden(steps):
+    forgetful = steps.reach_us is not None and not _re_sent_or_hidden(steps)
+    if since is not None and plan.only is None and first == last and forgetful:
         rows = rows.events_from(since)  # whoever changed has an event from there on, and no window reaches further
     with translated(rows.blame):
-        _number_all_keys(cursor, rows, _changed(rows, plan, last))
-        _make_events(cursor, steps, rows)
+        _number_keys(cursor, rows, _changed(rows, plan, last), _asked_keys(cursor, rows, plan))
+        _make_events(cursor, steps, _sent_by_numbered(rows, steps) if plan.is_partial else rows)
         grid = f"range({first}, {last + 1}, {steps.every_us})" if steps.every_us else f"[{last}]"
         _make_points(cursor, f"SELECT s.id, g.v FROM __seen s JOIN (SELECT unnest({grid}) AS v) g ON s.since <= g.v")
         table = _keyed_values(cursor, steps, rows, EVENT_TIMESTAMP)
+        names = listed([*(f"k{place} NULLS FIRST" for place in range(len(rows.keys))), "one"])
+        gone = cursor.sql(f"FROM __ids WHERE asked AND id NOT IN (SELECT id FROM __points) ORDER BY {names}")
+        table = pa.concat_tables([table, gone_rows(gone.to_arrow_table(), rows, table.schema)])
     created = pa.nulls(table.num_rows, arrow_type(Timestamp))
     return table.add_column(len(rows.keys) + 1, CREATED_TIMESTAMP, created).to_reader(max_chunksize=BATCH_ROWS)
 
@@ -81,7 +88,7 @@ def step_rows(cursor: duckdb.DuckDBPyConnection, scan: ViewScan) -> pa.Table:
     spans = dict.fromkeys((aggregate.offset_us, aggregate.reach_us) for aggregate in steps.aggregates)
     rows = _event_rows(cursor, steps)
     with translated(rows.blame):
-        _number_all_keys(cursor, rows, "true")
+        _number_keys(cursor, rows, "true")
         _make_events(cursor, steps, rows)
         first = [_grid_sql(f"(e + {offset})", every) for offset, _ in spans]
         held = [
@@ -93,12 +100,37 @@ def step_rows(cursor: duckdb.DuckDBPyConnection, scan: ViewScan) -> pa.Table:
         return _keyed_values(cursor, steps, rows, "event_timestamp", steps.delay_us)
 
 
-def _number_all_keys(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, condition: str) -> None:
-    """Make `__ids` of all keys that have a row of that condition, numbered in their order."""
-    keys = listed([*key_columns(rows), "true AS one"])
+def _number_keys(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, condition: str, asked: Sequence[str] = ()) -> None:
+    """Make `__ids` of the keys that have a row of that condition or stand in a query `asked`, numbered in order."""
+    keys = listed([*key_columns(rows), "true AS one", "false AS asked"])
     names = listed([*(f"k{place}" for place in range(len(rows.keys))), "one"])
-    distinct = f"SELECT DISTINCT {keys} FROM {rows.table} WHERE {rows.condition} AND {condition}"
+    found = [f"SELECT DISTINCT {keys} FROM {rows.table} WHERE {rows.condition} AND {condition}"]
+    found += [f"SELECT DISTINCT *, true AS asked FROM ({query})" for query in asked]
+    distinct = f"SELECT {names}, bool_or(asked) AS asked FROM ({' UNION ALL '.join(found)}) GROUP BY {names}"
     cursor.execute(f"CREATE TEMP TABLE __ids AS SELECT *, row_number() OVER (ORDER BY {names}) AS id FROM ({distinct})")
+
+
+def _asked_keys(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, plan: CurrentWindowsPlan) -> list[str]:
+    """Queries of the keys that stand in `only`, and of those that sent an event which stands there."""
+    if plan.only is None:
+        return []
+    asked = [keys_in(cursor, plan.only, rows.names)]
+    event_id = plan.steps.event_id
+    if event_id is not None:
+        sent = f"SELECT {quoted(event_id)} FROM {relation(cursor, plan.only).table}"
+        keys = listed([*key_columns(rows), "true AS one"])
+        asked.append(f"SELECT {keys} FROM {rows.table} WHERE {rows.condition} AND {rows.columns[event_id]} IN ({sent})")
+    return asked
+
+
+def _sent_by_numbered(rows: ViewRows, steps: WindowSteps) -> ViewRows:
+    """The rows that decide which events the numbered keys have: of other keys those that they sent too."""
+    if steps.event_id is None:
+        return rows
+    sent = rows.columns[steps.event_id]
+    same = " AND ".join([*(f"{key} = i.k{place}" for place, key in enumerate(rows.keys)), "i.one"])
+    mine = f"SELECT {sent} FROM {rows.table} SEMI JOIN __ids i ON {same} WHERE {rows.condition}"
+    return replace(rows, condition=f"({rows.condition}) AND ({sent} IS NULL OR {sent} IN ({mine}))")
 
 
 def _make_steps(cursor: duckdb.DuckDBPyConnection, join: WindowJoin) -> None:
@@ -164,7 +196,7 @@ def _last_step(steps: WindowSteps) -> int:
 def _changed(rows: ViewRows, plan: CurrentWindowsPlan, last: int) -> str:
     since, steps = _memory_since(plan), plan.steps
     if since is None:
-        return "true"
+        return "true" if plan.only is None else "false"
     changed = f"{rows.since(since)} AND {rows.before(last)}"
     if steps.visibility == "created" and rows.created:
         changed = f"({changed}) OR {rows.created} > {since + steps.memory_us + steps.delay_us}"

@@ -9,7 +9,17 @@ import pyarrow as pa
 
 from featurestore.arrow import logical_type
 from featurestore.engines.base import STATUS_SUFFIX, Spine
-from featurestore.engines.reference.rows import Key, Row, from_start, key_order, last_standing, rows_in
+from featurestore.engines.reference.rows import (
+    Key,
+    Row,
+    from_start,
+    key_order,
+    keys_of,
+    last_standing,
+    null_rows,
+    rows_in,
+    without,
+)
 from featurestore.engines.reference.spine import read_spine, spine_instants, spine_keys
 from featurestore.engines.reference.steps import current_steps, window_answers
 from featurestore.engines.reference.tables import canonical_table, column_types, read_scan, run_expression, run_sql
@@ -61,14 +71,10 @@ class ReferenceEngine:
     def extract(self, plan: ExtractPlan) -> Iterator[pa.RecordBatchReader]:
         """The rows of an interval, and each key's last row before it when asked for."""
         table = canonical_table(plan.rows)
-        rows = rows_in(table, plan.rows)
-        start, end = plan.start_us, plan.end_us
-        if start is not None:
-            marked = plan.rows.deleted is not None
-            later = [row for row in rows if row.at >= start]
-            rows = from_start(rows, start, marked) if plan.in_force_at_start else later
-        if end is not None:
-            rows = [row for row in rows if row.at < end]
+        rows = _within(rows_in(table, plan.rows), plan)
+        if plan.excluding is not None:
+            others = canonical_table(plan.excluding)
+            rows = without(table, rows, others, _within(rows_in(others, plan.excluding), plan))
         yield _taken(table, rows).to_reader()
 
     @contextmanager
@@ -76,14 +82,20 @@ class ReferenceEngine:
         """What is in force at some instant at or after `at_us`, as CurrentPlan says."""
         table = canonical_table(plan.rows)
         rows = rows_in(table, plan.rows)
-        if not plan.rows.timeless:
-            rows = [row for key in {row.key for row in rows} for row in _current_of_key(rows, key, plan)]
-        yield _taken(table, rows).drop_columns([SEQUENCE]).to_reader()
+        if plan.rows.timeless:
+            yield _taken(table, rows).drop_columns([SEQUENCE]).to_reader()
+            return
+        asked = _asked_keys(rows, plan)
+        found = [row for key in asked for row in _current_of_key(rows, key, plan)]
+        answer = _taken(table, found).drop_columns([SEQUENCE])
+        gone = asked - {row.key for row in found} if plan.is_partial else set()
+        yield pa.concat_tables([answer, null_rows(gone, plan.rows.keys, answer.schema)]).to_reader()
 
     @contextmanager
     def current_windows(self, plan: CurrentWindowsPlan) -> Iterator[pa.RecordBatchReader]:
         """The values at every step in force at some instant at or after `at_us`."""
-        yield current_steps(plan, canonical_table(plan.steps.rows)).to_reader()
+        only = None if plan.only is None else read_scan(plan.only)
+        yield current_steps(plan, canonical_table(plan.steps.rows), only).to_reader()
 
     def event_bounds(self, scan: Scan, event_timestamp: str) -> tuple[int, int] | None:
         """Smallest and greatest event time of a scan, in microseconds."""
@@ -98,6 +110,17 @@ class ReferenceEngine:
 
     def close(self) -> None:
         """Nothing is kept."""
+
+
+def _within(rows: list[Row], plan: ExtractPlan) -> list[Row]:
+    """The rows within the bounds of the plan."""
+    start, end, created = plan.start_us, plan.end_us, plan.created_after_us
+    if start is not None:
+        later = [row for row in rows if row.at >= start]
+        rows = from_start(rows, start, bool(plan.rows.deleted)) if plan.in_force_at_start else later
+    if end is not None:
+        rows = [row for row in rows if row.at < end]
+    return [row for row in rows if created is None or (row.created is not None and row.created > created)]
 
 
 def _latest(join: PointInTimeJoin, asked: Asked) -> tuple[dict[str, pa.ChunkedArray], list[Status]]:
@@ -125,15 +148,19 @@ def _visible(row: Row, t: int | None, join: PointInTimeJoin) -> bool:
     return join.timeless or (t is not None and row.visible_from(join.delay_us, join.visibility) <= t)
 
 
+def _asked_keys(rows: list[Row], plan: CurrentPlan) -> set[Key]:
+    """The keys that the plan asks for."""
+    asked = set() if plan.only is None else set(keys_of(read_scan(plan.only), plan.rows.keys))
+    since = plan.changed_since_us
+    return asked | {row.key for row in rows if (not plan.is_partial) or (since is not None and row.at >= since)}
+
+
 def _current_of_key(rows: list[Row], key: Key, plan: CurrentPlan) -> list[Row]:
     """Of one key the row in force at `at_us`, and at each later instant at which a row becomes visible.
 
     Besides, the greater markers of their event times.
     """
     mine = [row for row in rows if row.key == key]
-    since = plan.changed_since_us
-    if since is not None and not any(row.at >= since for row in mine):
-        return []
     visible_from = {row.index: row.visible_from(plan.delay_us, plan.visibility) for row in mine}
     later = {t for t in visible_from.values() if t > plan.at_us}
     in_force: dict[int, Row] = {}

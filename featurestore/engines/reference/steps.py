@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurestore.arrow import arrow_type
-from featurestore.engines.reference.rows import Key, Row, key_order, rows_in
+from featurestore.engines.reference.rows import Key, Row, key_order, keys_of, null_rows, rows_in
 from featurestore.engines.reference.values import INSTANT, python_values
 from featurestore.engines.reference.windows import WindowRow
 from featurestore.engines.reference.windows import aggregate as window_value
@@ -39,24 +39,42 @@ def window_answers(
     return _columns(join.steps, [values for values, _ in found]), [status for _, status in found]
 
 
-def current_steps(plan: CurrentWindowsPlan, table: pa.Table) -> pa.Table:
-    """The steps to publish, as CurrentWindowsPlan says, of no key that it allows to leave out."""
+def current_steps(plan: CurrentWindowsPlan, table: pa.Table, only: pa.Table | None) -> pa.Table:
+    """The steps to publish, as CurrentWindowsPlan says, of no key that it allows to leave out; `only` is its table."""
     steps = plan.steps
     assert steps.watermark_us is not None  # what is published is committed
     first, last = _step(steps, plan.at_us), _on_grid(steps, steps.watermark_us)
     asked = range(first, last + 1, steps.every_us) if steps.every_us else [last]
-    since = None if plan.changed_since_us is None else _on_grid(steps, plan.changed_since_us)
     events = _events(steps, table)
+    chosen = set() if only is None else _chosen(steps, table, only)
     rows = []
     for key in sorted({event.key for event in events}):
         values = {v: _values(steps, events, key, v) for v in asked}
-        if since is not None:
-            before = repr(_values(steps, events, key, since))
-            if all(repr(values[v]) == before for v in asked if v > since):
-                continue
-        rows += [(key, v, found) for v, found in values.items() if found is not None]
+        if not plan.is_partial or key in chosen or _has_changed(plan, events, key, values):
+            rows += [(key, v, found) for v, found in values.items() if found is not None]
     result = _table(plan.steps, rows, EVENT_TIMESTAMP)
-    return result.add_column(len(steps.rows.keys) + 1, CREATED_TIMESTAMP, pa.nulls(len(rows), INSTANT))
+    gone = null_rows(chosen - {key for key, _, _ in rows}, steps.rows.keys, result.schema)
+    result = pa.concat_tables([result, gone])
+    return result.add_column(len(steps.rows.keys) + 1, CREATED_TIMESTAMP, pa.nulls(result.num_rows, INSTANT))
+
+
+def _has_changed(plan: CurrentWindowsPlan, events: list[_Event], key: Key, values: Mapping[int, Values | None]) -> bool:
+    """Whether a later step has other values than the one at `changed_since_us`."""
+    if plan.changed_since_us is None:
+        return False
+    since = _on_grid(plan.steps, plan.changed_since_us)
+    before = repr(_values(plan.steps, events, key, since))
+    return any(repr(found) != before for v, found in values.items() if v > since)
+
+
+def _chosen(steps: WindowSteps, table: pa.Table, only: pa.Table) -> set[Key]:
+    """The keys that stand in `only`, and those that sent an event which stands there."""
+    chosen = set(keys_of(only, steps.rows.keys))
+    if steps.event_id is not None:
+        sent = [python_values(rows.column(steps.event_id)) for rows in (only, table)]
+        rows = rows_in(table, steps.rows)
+        chosen |= {row.key for row in rows if sent[1][row.index] is not None and sent[1][row.index] in sent[0]}
+    return chosen
 
 
 def step_rows(scan: ViewScan, table: pa.Table) -> pa.Table:

@@ -33,7 +33,7 @@ from featurestore.plan.nodes import (
     ViewScan,
 )
 from featurestore.sql import check_expression, check_query
-from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE
 
 
 def read_scan(scan: Scan, as_text: str | None = None) -> pa.Table:
@@ -144,7 +144,11 @@ def _stored_table(rows: StoredRows) -> pa.Table:
     fields += [(column.name, arrow_type(column.dtype)) for column in rows.columns]
     schema = pa.schema(fields)
     files = [pq.ParquetFile(file).read(columns=schema.names) for file in rows.files]
-    return pa.concat_tables([schema.empty_table(), *(file.select(schema.names).cast(schema) for file in files)])
+    table = pa.concat_tables([schema.empty_table(), *(file.select(schema.names).cast(schema) for file in files)])
+    pushed = [sequence >= FIRST_PUSHED for sequence in table.column(SEQUENCE).to_pylist()]
+    if rows.origin == "all":
+        return table
+    return table.filter(pa.array([is_pushed == (rows.origin == "pushed") for is_pushed in pushed], pa.bool_()))
 
 
 def _computed(rows: SourceRows, source: pa.Table, computed: Computed, where: str) -> pa.ChunkedArray:

@@ -135,15 +135,18 @@ def source_rows(view: ViewTable, scan: Scan | None = None) -> SourceRows:
     )
 
 
-def stored_rows(view: ViewTable, folder: Path, rows_per_file: int = 2) -> StoredRows:
-    """The view as committed: small Parquet files whose order is the reverse of the ingestion order."""
+def stored_rows(view: ViewTable, folder: Path, rows_per_file: int = 2, first: int = 0) -> StoredRows:
+    """The view as committed: small Parquet files whose order is the reverse of the ingestion order.
+
+    Sequences are counted from `first`.
+    """
     columns: dict[str, pa.Array] = {}
     for column in (*view.keys, *view.columns):
         columns[column.name] = view.cells[column.name].cast(arrow_type(stored_type(column.dtype)))
     none = [None] * view.size
     columns[EVENT_TIMESTAMP] = instants(none if view.events is None else view.events)
     columns[CREATED_TIMESTAMP] = instants(none if view.created is None else view.created)
-    columns[SEQUENCE] = pa.array(range(view.size), pa.int64())
+    columns[SEQUENCE] = pa.array(range(first, first + view.size), pa.int64())
     if view.deleted is not None:
         columns[DELETED] = pa.array([mark is True for mark in view.deleted], pa.bool_())
     table = pa.table(columns).take(pa.array(range(view.size - 1, -1, -1), pa.int64()))

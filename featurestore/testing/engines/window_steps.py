@@ -33,15 +33,22 @@ Key = tuple[object, ...]
 
 
 class PublishedSteps:
-    """What the online store would answer from published steps: each key's last step at or before v."""
+    """What the online store would answer from published steps: each key's last step at or before v.
+
+    `gone` are the keys that were asked for and have no step.
+    """
 
     def __init__(self, published: pa.Table, steps: WindowSteps) -> None:
         columns = [python_list(published.column(key.name)) for key in steps.rows.keys]
         times = published.column(EVENT_TIMESTAMP).cast(pa.int64()).to_pylist()
         values = [python_list(published.column(aggregate.name)) for aggregate in steps.aggregates]
         self._steps: dict[Key, dict[int, list[object]]] = {}
+        self.gone: list[Key] = []
         for row, v in enumerate(times):
             key = tuple(column[row] for column in columns)
+            if v is None:
+                self.gone.append(key)
+                continue
             self._steps.setdefault(key, {})[v] = [column[row] for column in values]
 
     @property
