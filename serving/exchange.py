@@ -26,7 +26,8 @@ class Answer(NamedTuple):
 class Request:
     """A request with its body read; `headers` by lower-case name, `path` the values of the path's parameters.
 
-    `labels` is what a handler says of it for the metrics: `service`, for one.
+    `labels` is what a handler says of it for the metrics: `service`, for one. `caller` is the id of the key that was
+    brought, `limited_to` the views and services that it is limited to (None: all).
     """
 
     headers: Mapping[bytes, bytes]
@@ -34,6 +35,7 @@ class Request:
     query: bytes = b""
     path: Mapping[str, str] = field(default_factory=dict)
     caller: str = ""
+    limited_to: frozenset[str] | None = None
     labels: dict[str, str] = field(default_factory=dict)
 
 

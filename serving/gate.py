@@ -3,7 +3,7 @@
 1. The route, by method and path: 404, 405.
 2. The guards, in their order, each of which may refuse: who calls, and whether the route's scope is his.
 3. The body, whole, within its size and its time.
-4. The handler, within the deadline.
+4. The handler, within the deadline, when there is a place for it.
 5. The answer, an error's as well; then the observers learn of it.
 """
 
@@ -20,6 +20,7 @@ from starlette.types import Scope as Connection
 
 from serving.errors import Refused, error_answer, unavailable
 from serving.exchange import Answer, Request, messages_of
+from serving.load import Load
 from serving.routes import Match, Route, RouteTable
 
 Result = TypeVar("Result")
@@ -30,8 +31,8 @@ Guard: TypeAlias = Callable[[Route, Request], None]  # raises Refused, or anothe
 class Observer(Protocol):
     """Learns of every answer."""
 
-    def answered(self, route: str, request: Request, status: int, seconds: float) -> None:
-        """`route` is the route's path as declared, empty where there is none."""
+    def answered(self, route: Route | None, request: Request, status: int, seconds: float) -> None:
+        """`route` is None where there is none."""
         ...
 
 
@@ -52,12 +53,14 @@ class Gate:
         table: RouteTable,
         cold: ASGIApp,
         limits: Limits,
+        load: Load,
         guards: Sequence[Guard] = (),
         observers: Sequence[Observer] = (),
     ) -> None:
         self._table = table
         self._cold = cold
         self._limits = limits
+        self._load = load
         self._guards = tuple(guards)
         self._observers = tuple(observers)
 
@@ -81,7 +84,7 @@ class Gate:
             await sent(body)
         seconds = time.perf_counter() - began
         for observer in self._observers:
-            observer.answered(match.route.path if match else "", request, sent.status or 0, seconds)
+            observer.answered(match.route if match else None, request, sent.status or 0, seconds)
 
     async def _pass(
         self, match: Match, request: Request, scope: Connection, receive: Receive, send: _Sent
@@ -92,12 +95,13 @@ class Gate:
         for guard in self._guards:
             guard(route, request)
         request.body = await read_body(receive, request, limits)
-        if route.hot is not None:
-            answer = route.hot(request)
-            if isinstance(answer, Answer):
-                return answer
-            return await within(answer, limits.deadline_seconds)
-        await within(self._cold(scope, _replayed(request.body, receive), send), limits.deadline_seconds)
+        with self._load.admitted(route, request):
+            if route.hot is not None:
+                answer = route.hot(request)
+                if isinstance(answer, Answer):
+                    return answer
+                return await within(answer, limits.deadline_seconds)
+            await within(self._cold(scope, _replayed(request.body, receive), send), limits.deadline_seconds)
         return None
 
 

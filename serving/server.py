@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import logging.config
 import os
@@ -29,11 +30,14 @@ LOGGING = {
 }
 
 
-def serve(settings: Serving, announce: Callable[[str], None]) -> int:
+def serve(settings: Serving, announce: Callable[[str], None], *, has_keys: bool = False) -> int:
     """Serve until SIGTERM or SIGINT, then drain; the exit code: 0, or 2 when a worker could not start.
 
     `announce` is called with the URL when the socket is open. The project is the one that FEATURESTORE_ROOT names.
+    `has_keys`: a key was made, so that requests need one. Raises ConfigurationError for an address that would be open
+    to others without keys, or without TLS.
     """
+    check_address(settings, has_keys=has_keys)
     logging.config.dictConfig(LOGGING)
     config = Config(
         "serving.app:worker",
@@ -42,7 +46,9 @@ def serve(settings: Serving, announce: Callable[[str], None]) -> int:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http="serving.protocol:Protocol",
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         ws="none",
         lifespan="on",
         log_config=LOGGING,
@@ -53,10 +59,37 @@ def serve(settings: Serving, announce: Callable[[str], None]) -> int:
     )
     opened = _open_socket(settings)
     host, port = opened.getsockname()[:2]
-    announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    scheme = "http" if settings.tls_certificate is None else "https"
+    announce(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}")
     supervisor = Supervisor(config, opened, settings.drain_seconds)
     supervisor.run()
     return 2 if supervisor.failed else 0
+
+
+def check_address(settings: Serving, *, has_keys: bool) -> None:
+    """Refuse an address beyond this machine unless requests need keys, and keys travel under TLS."""
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise ConfigurationError("TLS needs both a certificate and its key: give tls_certificate and tls_key.")
+    if _is_loopback(settings.host):
+        return
+    what = f"{settings.host} can be reached from other machines"
+    if not (has_keys or settings.require_keys):
+        raise ConfigurationError(
+            f"{what}, and no key exists, so anybody could ask. Make one with `featurestore keys create`, or serve on "
+            "127.0.0.1."
+        )
+    if settings.tls_certificate is None and not settings.behind_proxy:
+        raise ConfigurationError(
+            f"{what}, and without TLS keys could be read on the way. Give --tls-certificate and --tls-key, or "
+            "--behind-proxy when a proxy in front of this server ends TLS."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Supervisor(Multiprocess):

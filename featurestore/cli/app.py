@@ -14,6 +14,7 @@ from featurestore.cli import (
     definitions,
     describe,
     init,
+    keys,
     models,
     offline,
     online,
@@ -49,6 +50,7 @@ app.command("serve")(serve.serve)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(models.app, name="model")
+app.add_typer(keys.app, name="keys")
 
 
 def _print_version(wanted: bool) -> None:

@@ -62,6 +62,35 @@ class Serving(_Section):
     store_threads: int = Field(
         default=16, ge=1, description="Requests that wait for Redis at once; at 0.5 ms each, 32,000 a second."
     )
+    max_entities: int = Field(default=1_000, ge=1, description="More is a batch: ask history, or in parts.")
+    max_features: int = Field(
+        default=200, ge=1, description="A wider vector is seldom meant; a service may be, if set."
+    )
+    max_in_work: int = Field(
+        default=256,
+        ge=1,
+        description="At 1 ms each the last of them waits a quarter of a second, well within the deadline.",
+    )
+    max_in_work_of_key: int = Field(
+        default=128, ge=1, description="Half of all: one caller cannot shut the others out."
+    )
+    require_keys: bool = Field(
+        default=False, description="A laptop needs none; the first key closes the server anyway."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=("localhost", "127.0.0.1", "[::1]"), description="The names of this machine for itself."
+    )
+    cors_origins: tuple[str, ...] = Field(default=(), description="No page of another site may ask.")
+    behind_proxy: bool = Field(default=False, description="A proxy that ends TLS is not to be guessed.")
+    tls_certificate: str | None = Field(default=None, description="Loopback needs no TLS.")
+    tls_key: str | None = Field(default=None, description="As tls_certificate.")
+    write_log: str = Field(default="data/serving/writes.jsonl", description="Beside the data that is written.")
+
+    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: object) -> object:
+        """A variable of the environment lists names with commas."""
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
 class Configuration(_Section):

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from starlette.types import ASGIApp
 
 from featurestore.store import FeatureStore
 from serving.app import create_app
-from serving.gate import Gate
 from tests.store.projects import NOW, PURCHASES, make_project, purchases
 
 
@@ -33,7 +33,7 @@ def shop(root: Path, definitions: str = PURCHASES) -> FeatureStore:
 class Asker:
     """Asks an application in this process, a request at a time."""
 
-    def __init__(self, app: Gate) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:

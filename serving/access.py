@@ -1,0 +1,115 @@
+"""Who may call what: the host that was addressed, the key that was brought, the scope of the route.
+
+While no key exists, requests hold `features:read` and `predict`, and nothing else. From the first key on, revoked and
+expired ones included, or with `require_keys`, every route but `/healthz` and `/readyz` wants a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from featurestore.errors import RegistryError
+from featurestore.timeline import Clock
+from serving.errors import Refused, unavailable
+from serving.exchange import Request
+from serving.keys import Key, Keys, find_key
+from serving.routes import Route, Scope
+
+ANONYMOUS = frozenset({Scope.FEATURES_READ, Scope.PREDICT})
+_BEARER = b"bearer "
+
+
+class Access:
+    """The guard of keys: sets the request's caller and what it is limited to, or refuses with 401 or 403.
+
+    `token` differs when keys may have changed (`Registry.token`): a revoked key is refused within 10 ms.
+    """
+
+    def __init__(self, keys: Keys, token: Callable[[], object], now_us: Clock, *, require_keys: bool = False) -> None:
+        self._keys = keys
+        self._token = token
+        self._now_us = now_us
+        self._require_keys = require_keys
+        self._known: Mapping[str, Key] | None = None
+        self._read_at: object = None
+
+    def __call__(self, route: Route, request: Request) -> None:
+        """As Guard."""
+        if route.scope is Scope.OPEN:
+            return
+        known = self._current()
+        given = request.headers.get(b"authorization")
+        if given is None and not known and not self._require_keys:
+            if route.scope not in ANONYMOUS:
+                raise Refused(
+                    403,
+                    "Forbidden",
+                    f"This needs the scope '{route.scope}': make a key with `featurestore keys create`.",
+                )
+            return
+        key = self._presented(known, given)
+        if route.scope not in key.scopes:
+            held = ", ".join(sorted(key.scopes))
+            raise Refused(403, "Forbidden", f"This needs the scope '{route.scope}', and the key holds {held}.")
+        request.caller = key.id
+        request.limited_to = key.views
+
+    def _current(self) -> Mapping[str, Key]:
+        token = self._token()
+        if self._known is None or token != self._read_at:
+            try:
+                self._known = {key.id: key for key in self._keys.all()}
+                self._read_at = token
+            except RegistryError as error:
+                if self._known is None:
+                    raise unavailable("The keys cannot be read, so nobody is let in; try again.") from error
+        return self._known
+
+    def _presented(self, known: Mapping[str, Key], given: bytes | None) -> Key:
+        if given is None or not given.lower().startswith(_BEARER):
+            raise _unauthorized("This server wants a key: send `Authorization: Bearer <key>`.")
+        key = find_key(known, given[len(_BEARER) :].strip().decode("latin-1"))
+        if key is None:
+            raise _unauthorized("There is no such key; ask whoever runs this server for one.")
+        state = key.state(self._now_us())
+        if state != "active":
+            raise _unauthorized(f"Key {key.id} ('{key.name}') is {state}; ask for a new one.")
+        return key
+
+
+class Hosts:
+    """The guard of the Host header: a page in a browser that resolves its own name to this address is refused."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._allowed = frozenset(host.lower() for host in allowed)
+
+    def __call__(self, route: Route, request: Request) -> None:
+        """As Guard. Probes ask for health by whatever address they know."""
+        if route.scope is Scope.OPEN:
+            return
+        host = request.headers.get(b"host", b"").decode("latin-1").lower()
+        if host in self._allowed or host_name(host) in self._allowed:
+            return
+        raise Refused(
+            421, "WrongHost", "This server is not addressed by that name; add it to allowed_hosts under [serving]."
+        )
+
+
+def host_name(host: str) -> str:
+    """The host without its port; an IPv6 address stands in brackets."""
+    name, _, port = host.rpartition(":")
+    return name if name and port.isdigit() else host
+
+
+def check_limited(request: Request, service: str | None, views: Collection[str]) -> None:
+    """Refuse with 403 what the caller's key is not limited to: it must name the service, or all of the views."""
+    limited_to = request.limited_to
+    if limited_to is None or service in limited_to:
+        return
+    beyond = sorted(set(views) - limited_to)
+    if beyond:
+        raise Refused(403, "Forbidden", f"This key is limited to other views than '{beyond[0]}'.")
+
+
+def _unauthorized(message: str) -> Refused:
+    return Refused(401, "Unauthorized", message)
