@@ -31,6 +31,7 @@ class Answering:
         self.lookup = lookup
         self.label = plan.features
         self.service = service or ""
+        self.views = frozenset(view.view for view in plan.views)
         self.width = len(plan.outputs)
         self.waits = remote or any(isinstance(step.computation, Function) for step in plan.on_demand)
         self._keys = _Reader("join key", lookup.shape.keys, plan.features)

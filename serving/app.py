@@ -15,7 +15,7 @@ from featurestore.registry.open import open_database
 from featurestore.store import FeatureStore
 from serving.access import Access, Hosts
 from serving.answering import Answering
-from serving.asking import Asking
+from serving.asking import Asking, Sizes
 from serving.feast import FeastFeatures
 from serving.features import Features
 from serving.gate import Gate, Limits
@@ -46,13 +46,13 @@ def create_app(store: FeatureStore, routes: Iterable[Route] = ()) -> ASGIApp:
     plans = Plans(store, Answering.compiled)
     plans.refresh()
     pool = ThreadPoolExecutor(settings.store_threads, thread_name_prefix="store")
-    asking = Asking(plans, pool)
+    asking = Asking(plans, pool, Sizes(settings.max_entities, settings.max_features))
     readiness = Readiness(store, plans, pool, settings.deadline_seconds)
     table = RouteTable(
         (
             Route("POST", "/v1/features", Scope.FEATURES_READ, hot=Features(asking).answer),
             Route("POST", "/get-online-features", Scope.FEATURES_READ, hot=FeastFeatures(asking).answer),
-            Route("GET", "/health", Scope.OPEN, hot=healthz),
+            Route("GET", "/health", Scope.FEATURES_READ, hot=healthz),
             Route("GET", "/healthz", Scope.OPEN, hot=healthz),
             Route("GET", "/readyz", Scope.OPEN, hot=readiness.readyz),
             *routes,

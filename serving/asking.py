@@ -8,49 +8,86 @@ else up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from featurestore.errors import NotPublishedError, UnknownNameError
+from serving.access import check_limited
 from serving.answering import Answering
+from serving.errors import Refused
 from serving.exchange import Answer, Request
 from serving.plans import Asked, Plans
 
 Answered: TypeAlias = Callable[[Answering], Answer]
+Scalar: TypeAlias = str | int | float | bool | None
+JsonValue: TypeAlias = Scalar | list[Scalar]  # what an entity or a request may hold: nothing is nested deeper
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many entities a request may name, and how many features an answer may have."""
+
+    entities: int
+    features: int
 
 
 class Asking:
-    """Answers from the present plans."""
+    """Answers from the present plans, what the caller may see and no more than `sizes` allow."""
 
-    def __init__(self, plans: Plans, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, plans: Plans, pool: ThreadPoolExecutor, sizes: Sizes) -> None:
         self._plans = plans
         self._pool = pool
+        self._sizes = sizes
 
-    def ask(self, request: Request, asked: Asked, answered: Answered) -> Answer | Awaitable[Answer]:
-        """What `answered` makes of the compiled lookup that was asked for."""
+    def ask(self, request: Request, asked: Asked, rows: int, answered: Answered) -> Answer | Awaitable[Answer]:
+        """What `answered` makes of the compiled lookup that was asked for, for that many entities."""
         plans = self._plans
+        if rows > self._sizes.entities:
+            raise _too_many("entities", rows, self._sizes.entities)
         if plans.is_stale():
             plans.follow()
         try:
-            answering = plans.find(asked)
-            request.labels["service"] = answering.service
-            return self._elsewhere(answering, asked, answered) if answering.waits else answered(answering)
+            answering = self._found(request, asked)
+            return self._elsewhere(request, answering, asked, answered) if answering.waits else answered(answering)
         except (UnknownNameError, NotPublishedError):
             if not plans.is_stale():
                 raise
-            return self._again(asked, answered)
+            return self._again(request, asked, answered)
 
-    async def _elsewhere(self, answering: Answering, asked: Asked, answered: Answered) -> Answer:
+    def _found(self, request: Request, asked: Asked) -> Answering:
+        if isinstance(asked, tuple) and len(asked) > self._sizes.features:
+            raise _too_many("features", len(asked), self._sizes.features)
+        answering = self._plans.find(asked)
+        if answering.width > self._sizes.features:
+            raise _too_many("features", answering.width, self._sizes.features)
+        if request.limited_to is not None:
+            check_limited(request, answering.service, answering.views)
+        request.labels["service"] = answering.service
+        return answering
+
+    async def _elsewhere(self, request: Request, answering: Answering, asked: Asked, answered: Answered) -> Answer:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, answered, answering)
         except NotPublishedError:
             if not self._plans.is_stale():
                 raise
-            return await self._again(asked, answered)
+            return await self._again(request, asked, answered)
 
-    async def _again(self, asked: Asked, answered: Answered) -> Answer:
+    async def _again(self, request: Request, asked: Asked, answered: Answered) -> Answer:
         """The answer from the newest plans: what was not found may have been applied, or replaced, just now."""
         await self._plans.followed()
-        answering = self._plans.find(asked)
+        answering = self._found(request, asked)
         return await asyncio.get_running_loop().run_in_executor(self._pool, answered, answering)
+
+
+def rows_of(entities: Sized | Mapping[str, Sized]) -> int:
+    """The number of entities, given as rows or as columns."""
+    if isinstance(entities, Mapping):
+        return max((len(values) for values in entities.values()), default=0)
+    return len(entities)
+
+
+def _too_many(what: str, found: int, most: int) -> Refused:
+    return Refused(413, "TooLarge", f"{found:,} {what} at once; {most:,} are the most. Ask in parts.")

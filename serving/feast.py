@@ -22,7 +22,7 @@ from featurestore.online.lookup import Lookup
 from featurestore.online.result import OnlineFeatures
 from featurestore.timeline import to_datetime
 from serving.answering import Answering
-from serving.asking import Asking
+from serving.asking import Asking, JsonValue, rows_of
 from serving.columns import Column, Encoded, encode
 from serving.errors import bad_request
 from serving.exchange import Answer, Request
@@ -35,7 +35,7 @@ _SECONDS = frozenset({"Timestamp", "Date"})
 class Question(msgspec.Struct):
     """The body of Feast's request; what it does not name is passed over, as Feast's server does."""
 
-    entities: dict[str, list[object]]
+    entities: dict[str, list[JsonValue]]
     feature_service: str | None = None
     features: list[str] = []
     full_feature_names: bool = False
@@ -59,7 +59,8 @@ class FeastFeatures:
         if question.feature_service is None and not question.features:
             raise bad_request("Name a 'feature_service' or a list of 'features'.")
         asked = question.feature_service if question.feature_service is not None else tuple(question.features)
-        return self._asking.ask(request, asked, lambda answering: _answered(answering, question))
+        rows = rows_of(question.entities)
+        return self._asking.ask(request, asked, rows, lambda answering: _answered(answering, question))
 
 
 def _answered(answering: Answering, question: Question) -> Answer:

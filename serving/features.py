@@ -8,7 +8,7 @@ import msgspec
 
 from featurestore.dtypes import Timestamp, from_json, python_micros
 from serving.answering import Answering
-from serving.asking import Asking
+from serving.asking import Asking, JsonValue, rows_of
 from serving.errors import bad_request
 from serving.exchange import ARROW, Answer, Request
 from serving.plans import Asked
@@ -17,10 +17,10 @@ from serving.plans import Asked
 class Question(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a request: a service or a list of features, entities and request data as rows or as columns."""
 
-    entities: list[dict[str, object]] | dict[str, list[object]]
+    entities: list[dict[str, JsonValue]] | dict[str, list[JsonValue]]
     service: str | None = None
     features: list[str] | None = None
-    request: list[dict[str, object]] | dict[str, list[object]] | None = None
+    request: list[dict[str, JsonValue]] | dict[str, list[JsonValue]] | None = None
     at: str | None = None
 
 
@@ -44,7 +44,7 @@ class Features:
             answer = answering.answer(question.entities, question.request, at_us)
             return Answer(answering.arrow(answer), media_type=ARROW) if as_arrow else Answer(answering.json(answer))
 
-        return self._asking.ask(request, asked, answered)
+        return self._asking.ask(request, asked, rows_of(question.entities), answered)
 
 
 def _parsed(body: bytes) -> Question:

@@ -16,8 +16,7 @@ from serving.exchange import Answer, Request
 from serving.load import Load
 from serving.routes import Route, Scope
 from serving.server import check_address
-from tests.serving.servers import shop
-from tests.serving.test_serve import served
+from tests.serving.servers import running, shop
 
 ROUTE = Route("POST", "/work", Scope.FEATURES_READ, hot=lambda _: Answer(b"{}"))
 HEALTH = Route("GET", "/healthz", Scope.OPEN, hot=lambda _: Answer(b"{}"))
@@ -82,8 +81,8 @@ def test_senders_that_never_finish_a_head_are_cut_off_and_hold_nobody_up(
 ) -> None:
     shop(tmp_path).close()
     monkeypatch.setenv("FEATURESTORE_SERVING__RECEIVE_SECONDS", "0.5")
-    with served(tmp_path) as url:
-        host, port = url.removeprefix("http://").split(":")
+    with running(tmp_path) as server:
+        host, port = server.url.removeprefix("http://").split(":")
         slow = [socket.create_connection((host, int(port))) for _ in range(200)]
         for sender in slow:
             sender.sendall(b"POST /v1/features HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: ")
