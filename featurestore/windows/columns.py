@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from featurestore.windows._jit import read_only
+from featurestore.compilation import read_only
 from featurestore.windows.digits import DIGIT_BITS
 from featurestore.windows.power_sums import (
     DOUBLES,

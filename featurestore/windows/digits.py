@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.windows._jit import helper
+from featurestore.compilation import helper
 
 DIGIT_BITS = 30
 DIGIT = (1 << DIGIT_BITS) - 1

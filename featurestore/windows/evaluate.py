@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from featurestore.compilation import read_only
 from featurestore.definitions.functions import percentile_level
 from featurestore.windows import columns
-from featurestore.windows._jit import read_only
 from featurestore.windows.extremes import smallest_positions
 from featurestore.windows.interpolation import interpolate
 from featurestore.windows.lanes import Lane, in_order

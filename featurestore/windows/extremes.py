@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.windows._jit import helper, kernel
+from featurestore.compilation import helper, kernel
 
 
 @kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from featurestore.windows._jit import kernel
+from featurestore.compilation import kernel
 from featurestore.windows.digits import (
     DIGIT,
     DIGIT_BITS,

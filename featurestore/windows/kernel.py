@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from featurestore.compilation import read_only
 from featurestore.errors import InputError
 from featurestore.windows import columns, visibility
-from featurestore.windows._jit import read_only
 from featurestore.windows.edges import find_edges, unsorted_at
 from featurestore.windows.evaluate import evaluate
 from featurestore.windows.lanes import open_lane

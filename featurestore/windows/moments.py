@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.windows._jit import helper, kernel
+from featurestore.compilation import helper, kernel
 from featurestore.windows.digits import (
     DIGIT,
     DIGIT_BITS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.windows._jit import helper, kernel
+from featurestore.compilation import helper, kernel
 from featurestore.windows.digits import DIGIT, DIGIT_BITS, Digits
 
 DOUBLES, SIGNED, UNSIGNED, WIDE = 0, 1, 2, 3  # what a value's 64 bits mean; WIDE: 128 bits, two's complement

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.windows._jit import helper, kernel
+from featurestore.compilation import helper, kernel
 
 DISTINCT, MODE, ORDER = 0, 1, 2  # what a sliding window is asked
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featurestore.windows._jit import read_only
+from featurestore.compilation import read_only
 from featurestore.windows.columns import Numbers, decimal_divisors, nullable, numbers
 from featurestore.windows.moments import integers, quotients, skews, variances
 from featurestore.windows.power_sums import DOUBLES, WIDE, take_long_snapshots, take_snapshots

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from featurestore.compilation import read_only
 from featurestore.errors import InputError
 from featurestore.windows import columns
-from featurestore.windows._jit import read_only
 from featurestore.windows.extremes import smallest_positions
 from featurestore.windows.requests import GROUP_START, NOW, Request
 from featurestore.windows.spec import WindowEvents, WindowPoints

@@ -1,14 +1,15 @@
 """Compilation of the kernels, and where the machine code is kept between processes.
 
 numba names a cached function by the content of its own file, not of the functions it calls, so an upgrade could run a
-new kernel with old helpers. The cache directory therefore bears a digest of all sources of this package.
-Directories tried: `NUMBA_CACHE_DIR`, the package's `__pycache__` (unless Python may not write bytecode), the user's
-cache. When none can be written, the kernels are compiled once per process.
+new kernel with old helpers. The cache directory therefore bears a digest of all sources of the function's room, whose
+kernels call no others. Directories tried: `NUMBA_CACHE_DIR`, the room's `__pycache__` (unless Python may not write
+bytecode), the user's cache. When none can be written, the kernels are compiled once per process.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import sys
 import tempfile
@@ -37,7 +38,7 @@ def helper(function: Function) -> Function:
 
 
 def _compiled(function: Function, *, callable_from_python: bool) -> Function:
-    directory = _cache_directory()
+    directory = _cache_directory(Path(inspect.getfile(function)).parent)
     with _numba_cache(directory):
         decorate = numba.njit(  # type: ignore[call-overload]  # the two wrappers are left out of its type hints
             cache=directory is not None,
@@ -57,13 +58,12 @@ def read_only(array: NDArray[Scalar]) -> NDArray[Scalar]:
 
 
 @cache
-def _cache_directory() -> Path | None:
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    for source in sorted(here.glob("*.py")):
+def _cache_directory(room: Path) -> Path | None:
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for source in sorted(room.glob("*.py")):
         digest.update(source.read_bytes())
-    name = f"featurestore-windows-{digest.hexdigest()[:16]}"
-    return next((parent / name for parent in _candidates(here) if _writable(parent / name)), None)
+    name = f"featurestore-{room.name}-{digest.hexdigest()[:16]}"
+    return next((parent / name for parent in _candidates(room) if _writable(parent / name)), None)
 
 
 def _candidates(package: Path) -> Iterator[Path]:

@@ -1,0 +1,1 @@
+"""What a view's values look like, interval by interval: counted when they are committed, merged when they are asked."""

@@ -1,0 +1,146 @@
+"""What a commit changes in the statistics of its table: new profiles, and whose interval it replaces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from featurestore.arrow import arrow_type
+from featurestore.dtypes import Timestamp
+from featurestore.plan.nodes import Column
+from featurestore.statistics.bins import Bins
+from featurestore.statistics.counting import profiles_of
+from featurestore.statistics.files import FOLDER, Entry, Index, StatisticsFiles, Values
+from featurestore.statistics.profile import Profile
+from featurestore.timeline import EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE
+
+ROWS_PER_COMMIT = 1 << 40  # sequences of one commit begin at a multiple of it
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a commit does to a table.
+
+    `before` is the name of the statistics that the table has so far, and `files` are its data files. Rows from the
+    source with event time in [from_us, until_us), open where None, are `replaced`; `whole`: all rows. `first` is the
+    sequence of the first new row.
+    """
+
+    before: int | None
+    files: Sequence[str]
+    first: int
+    replaced: tuple[int | None, int | None] | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Counts what is committed to the tables below a directory; `threads` None: one for each core."""
+
+    directory: Path
+    threads: int | None = None
+
+    def record(self, table: str, columns: Sequence[Column], rows: pa.Table, change: Change) -> int:
+        """Write the statistics that the table has after the commit of `rows`, and return their name.
+
+        `rows` has the columns and, but for timeless views, the event time. An interval that is replaced in part is
+        counted again from what the table keeps of it.
+        """
+        files = StatisticsFiles(self.directory / table / FOLDER)
+        index = (None if change.before is None else files.index(change.before)) or Index()
+        values = {name: Counter(dict(kept)) for name, kept in index.values.items()}
+        counting = _Counting(columns, self.threads, dict(index.bins), values)
+        entries = []
+        for entry in index.entries:
+            parts = tuple(_left(entry, change))
+            if parts == (entry,):
+                entries.append(entry)
+                continue
+            for part in parts:
+                left = _stored(part, columns, change.files)
+                if left.num_rows:
+                    entries.append(_counted(part, left, files.add_profiles(counting.profiles(left, again=True))))
+        if rows.num_rows or change.replaced is not None or change.whole:
+            entries.append(_counted(_entry(rows, change), rows, files.add_profiles(counting.profiles(rows))))
+        entries.sort(key=lambda entry: (entry.end_us or 0, entry.first))
+        after = Index(tuple(entries), counting.bins, counting.kept())
+        return files.add_index(after, change.before)
+
+
+@dataclass(slots=True)
+class _Counting:
+    """Profiles under bins that are made once there are values enough."""
+
+    columns: Sequence[Column]
+    threads: int | None
+    bins: dict[str, Bins]
+    values: dict[str, Counter[float | str]] = field(default_factory=dict)
+
+    def profiles(self, rows: pa.Table, *, again: bool = False) -> dict[str, Profile]:
+        """The profiles of some rows; those counted `again` add nothing to the values kept."""
+        kept = {} if again else {name: tuple(values.items()) for name, values in self.values.items()}
+        found = profiles_of(rows, self.columns, self.bins, kept, self.threads)
+        for name, (profile, bins) in found.items():
+            if bins is not None:
+                self.bins[name] = bins
+                self.values.pop(name, None)
+            elif not again:
+                self.values.setdefault(name, Counter()).update(dict(profile.values))
+        return {name: profile for name, (profile, _) in found.items()}
+
+    def kept(self) -> dict[str, Values]:
+        """The values of columns that have no bins yet."""
+        return {name: tuple(values.items()) for name, values in self.values.items()}
+
+
+def _entry(rows: pa.Table, change: Change) -> Entry:
+    if EVENT_TIMESTAMP not in rows.column_names:
+        return Entry(0, None, None, rows.num_rows, change.first)
+    if change.replaced is not None:
+        return Entry(0, *change.replaced, rows.num_rows, change.first)
+    found = pc.min_max(rows.column(EVENT_TIMESTAMP).cast(pa.int64()))
+    first, last = found["min"].as_py(), found["max"].as_py()
+    return Entry(0, first, None if last is None else last + 1, rows.num_rows, change.first)
+
+
+def _counted(entry: Entry, rows: pa.Table, file: int) -> Entry:
+    timed = EVENT_TIMESTAMP in rows.column_names
+    last = pc.max(rows.column(EVENT_TIMESTAMP).cast(pa.int64())).as_py() if timed else None
+    return msgspec.structs.replace(entry, file=file, rows=rows.num_rows, last_event_us=last)
+
+
+def _left(entry: Entry, change: Change) -> Iterator[Entry]:
+    """What a commit leaves of an interval: the whole, the parts before and behind what it replaces, or nothing."""
+    if change.whole:
+        return
+    start, end = change.replaced or (None, None)
+    if change.replaced is None or entry.first & FIRST_PUSHED or entry.end_us is None:
+        yield entry
+        return
+    after_start = start is None or entry.end_us > start
+    before_end = end is None or entry.start_us is None or entry.start_us < end
+    if not (after_start and before_end):
+        yield entry
+        return
+    if start is not None and (entry.start_us is None or entry.start_us < start):
+        yield msgspec.structs.replace(entry, end_us=start)
+    if end is not None and entry.end_us > end:
+        yield msgspec.structs.replace(entry, start_us=end)
+
+
+def _stored(part: Entry, columns: Sequence[Column], files: Sequence[str]) -> pa.Table:
+    """The rows of a part of an interval, from the data files of its table."""
+    time = pc.field(EVENT_TIMESTAMP)
+    condition = (pc.field(SEQUENCE) >= part.first) & (pc.field(SEQUENCE) < part.first + ROWS_PER_COMMIT)
+    for bound, us in ((time.__ge__, part.start_us), (time.__lt__, part.end_us)):
+        if us is not None:
+            condition &= bound(pa.scalar(us, arrow_type(Timestamp)))
+    names = [EVENT_TIMESTAMP, *(column.name for column in columns)]
+    return pq.read_table(list(files), columns=names, filters=condition)
