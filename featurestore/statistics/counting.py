@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -14,12 +15,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from featurestore.compilation import read_only
-from featurestore.dtypes import DType, Int64, Json, to_json
+from featurestore.dtypes import DType, Int64, to_json
 from featurestore.plan.nodes import Column
 from featurestore.statistics._kernels import REGISTERS, Hashes, Numbers, count_numbers, hash_texts, pick_numbers
 from featurestore.statistics.bins import ENOUGH, LONGEST, SAMPLE, Bins, number_bins, text_bins
 from featurestore.statistics.distinct import pack_registers
-from featurestore.statistics.profile import QUANTILES, Profile, between, moments
+from featurestore.statistics.profile import QUANTILES, Extreme, Profile, between, moments
 
 _BLOCK = 131_072  # rows that are looked at together: what fits the processor's cache
 _TEXTS = frozenset({"String", "Bool"})
@@ -151,14 +152,14 @@ def _values(blocks: Sequence[Numbers]) -> tuple[tuple[float, int], ...]:
     return tuple(zip(values.tolist(), counts.tolist(), strict=True))
 
 
-def _extremes(values: pa.ChunkedArray, dtype: DType, least: float, greatest: float) -> tuple[Json, Json]:
+def _extremes(values: pa.ChunkedArray, dtype: DType, least: float, greatest: float) -> tuple[Extreme, Extreme]:
     """Least and greatest in JSON form: of whole numbers, decimals and times to the last digit."""
     if dtype.name in _LENGTHS:
         return int(least), int(greatest)
     if dtype.name in _FLOATS:
-        return to_json(least), to_json(greatest)
+        return least, greatest
     found = pc.min_max(values)
-    return to_json(found["min"].as_py()), to_json(found["max"].as_py())
+    return cast(Extreme, to_json(found["min"].as_py())), cast(Extreme, to_json(found["max"].as_py()))
 
 
 def _quantiles(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.dtypes import DType, Json, from_json, to_json
+from featurestore.dtypes import DType, from_json, to_json
 from featurestore.statistics.bins import Bins, count_values
 from featurestore.statistics.distinct import merge_registers
 
+Extreme = int | float | str | None  # in JSON form
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -31,8 +32,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nulls: int = 0
     nan: int = 0
     infinite: int = 0
-    least: Json = None
-    greatest: Json = None
+    least: Extreme = None
+    greatest: Extreme = None
     mean: float = 0.0
     squares: float = 0.0
     quantiles: tuple[float, ...] = ()
@@ -121,9 +122,9 @@ def _placed(
     return between(lows[place], highs[place], inside / (count - 1) if count > 1 else 0.5)
 
 
-def _extreme(choose: Callable[[list[Any]], Any], found: Sequence[Json], dtype: DType) -> Json:
+def _extreme(choose: Callable[[list[Any]], Any], found: Sequence[Extreme], dtype: DType) -> Extreme:
     values = [from_json(dtype, value) for value in found if value is not None]
-    return to_json(choose(values)) if values else None
+    return cast(Extreme, to_json(choose(values))) if values else None
 
 
 def moments(profiles: Sequence[Profile]) -> tuple[float, float]:
