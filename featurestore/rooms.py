@@ -75,10 +75,12 @@ class Rooms:
         from featurestore.materialization.publishing import Publisher
         from featurestore.materialization.runner import Materializer
         from featurestore.project.contracts import ContractLoader
+        from featurestore.statistics.recording import Recorder
 
         load_contract = ContractLoader(self.root, self.configuration.definitions)
         judge = Judge(str(self.root), self.engine, self.quarantine, load_contract, self.now_us)
-        publisher = Publisher(self.configuration.project, self.engine, self.online)
+        recorder = Recorder(self.tables.directory, self.configuration.offline.threads)
+        publisher = Publisher(self.configuration.project, self.engine, self.online, recorder)
         return Materializer(self.engine, self.tables, judge, publisher)
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from featurestore.plan.lookup import LookupPlan
     from featurestore.registry.usage import UsedVersion
     from featurestore.retrieval import TrainingSet
+    from featurestore.statistics.records import ViewStatistics
     from featurestore.status import ViewStatus
 
     Features = str | FeatureService | Sequence[str]
@@ -303,6 +304,21 @@ class FeatureStore(Rooms):
         from featurestore.status import view_statuses
 
         return tuple(view_statuses(self.versions(), self.waiting(), self.tables, self._materializer.publisher))
+
+    def statistics(
+        self, view: str, start: datetime | None = None, end: datetime | None = None, *, events: bool = False
+    ) -> ViewStatistics:
+        """What a view's values look like, in each committed interval that overlaps [start, end) and in all of them.
+
+        Of a windowed view the values that its runs published, or with `events` what it keeps of its source's rows.
+        """
+        from featurestore.statistics.views import view_statistics
+
+        since, until = (None if at is None else instant_us(at, what) for at, what in ((start, "start"), (end, "end")))
+        catalog = self.catalog()
+        if view not in catalog.views:
+            raise UnknownNameError("view", view, catalog.views)
+        return view_statistics(catalog.views[view], self.tables, (since, until), events=events)
 
     def _lookup(self, features: Features) -> Lookup:
         name = features if type(features) is str else _named(features)

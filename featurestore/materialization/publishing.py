@@ -18,6 +18,8 @@ from featurestore.plan.materialization import CurrentPlan
 from featurestore.plan.nodes import EVENT_TIMESTAMP, Column, FrameScan, StoredRows
 from featurestore.plan.views import EVENT_ID, namespace, published_columns, stored_rows, window_steps
 from featurestore.plan.windows import CurrentWindowsPlan
+from featurestore.statistics.recording import Counted, Recorder
+from featurestore.statistics.views import watch_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Publishes views of one project to its online store. Who publishes holds the lease of the view's table."""
+    """Publishes views of one project to its online store. Who publishes holds the lease of the view's table.
+
+    `recorder` counts the values of windowed views.
+    """
 
     project: str
     engine: OfflineEngine
     store: OnlineStore
+    recorder: Recorder
 
     def publish(self, view: ViewRecord, snapshot: Snapshot, change: Change | None = None, *, anew: bool = False) -> int:
         """Bring the view's namespace to a table version and return the number of records written.
@@ -59,10 +65,12 @@ class Publisher:
         part = change if change and before and not anew and _is_enough(view, before, target, change) else None
         rows = stored_rows(view, snapshot.files)
         with self._current(view, rows, target.published_us, part) as reader:
+            counted = Counted(snapshot.version, target.published_us)
+            values = watch_values(self.recorder, view, reader, counted) if view.aggregations else reader
             if part is None:
-                return self.store.replace(space, pack_records(reader, rows.keys, _columns(view)), meta=target.pack())
+                return self.store.replace(space, pack_records(values, rows.keys, _columns(view)), meta=target.pack())
             # what is written is newer than what stands there, also where a correction takes a row back
-            changes = pack_changes(reader, rows.keys, _columns(view))
+            changes = pack_changes(values, rows.keys, _columns(view))
             return self.store.write(space, changes, compare=False, meta=target.pack()).written
 
     def count(self, view: ViewRecord, snapshot: Snapshot) -> int:

@@ -45,7 +45,8 @@ class Materializer:
         name = table_name(view)
         try:
             with self.tables.lease(name, self.lease_wait_s) as token:
-                writer = TableWriter(self.tables, view, version, token, self.judge.now_us, self.tables.snapshot(name))
+                before, now_us = self.tables.snapshot(name), self.judge.now_us
+                writer = TableWriter(self.tables, view, version, token, now_us, before, self.publisher.recorder)
                 try:
                     self._commit_chunks(writer, asked, done, progress)
                 except FeatureStoreError as stopped:

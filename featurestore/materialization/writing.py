@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from featurestore.offline.tables import Commit, Marks, OfflineTables, Replaced, 
 from featurestore.plan.catalog import ViewRecord
 from featurestore.plan.nodes import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
 from featurestore.plan.views import stored_types, table_name
+from featurestore.statistics.recording import Change, Recorder
+from featurestore.statistics.views import record_commit
 from featurestore.timeline import FIRST_PUSHED, Clock
 
 LEASE_WAIT_S = 10.0  # how long a writer waits for another one of the same table
@@ -24,7 +27,7 @@ _ROWS_PER_COMMIT_BITS = 40
 class TableWriter:
     """Commits rows of a view that passed the gate; `snapshot` is the table as it stands now, None before the first.
 
-    `view_version` is for people who read the log.
+    `view_version` is for people who read the log. `recorder` counts what is committed.
     """
 
     tables: OfflineTables
@@ -33,6 +36,7 @@ class TableWriter:
     token: int
     now_us: Clock
     snapshot: Snapshot | None
+    recorder: Recorder
 
     @property
     def marks(self) -> Marks:
@@ -60,6 +64,8 @@ class TableWriter:
             notes={"view": self.view.name, "view_version": str(self.view_version), **notes},
         )
         first = (commit.version << _ROWS_PER_COMMIT_BITS) | (FIRST_PUSHED if pushed else 0)
+        counted = record_commit(self.recorder, self.view, accepted, Change(self.snapshot, replaced, first))
+        commit = dataclasses.replace(commit, statistics=counted)
         self.snapshot = self.tables.commit(commit, stored_reader(self.view, accepted, first))
         return self.snapshot
 

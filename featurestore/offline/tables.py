@@ -25,6 +25,7 @@ UNBOUNDED = -(2**63)  # stands for the beginning of time, where a first run took
 _LAYOUT = WriterProperties(compression="SNAPPY", max_row_group_size=122_880)  # what DuckDB reads in one go
 _START, _WATERMARK, _REACH = "featurestore.start", "featurestore.watermark", "featurestore.reach"
 _CREATED, _LEASE = "featurestore.created", "featurestore.lease"
+_STATISTICS = "featurestore.statistics"  # names what was counted; a commit that counts nothing leaves it as it is
 _COMMITTED_AT = "featurestore.committed_at"  # microseconds of the store's clock; in the log's metadata as well
 _SETTINGS = {"delta.enableExpiredLogCleanup": "false"}  # old versions answer `as_of`; upkeep decides how long
 
@@ -49,7 +50,7 @@ class Snapshot:
     """One version of a table: its data files, and its marks.
 
     `committed_at_us` is when this version was committed, by the store's clock; it never falls from one version to the
-    next. `token` is that of the lease it was committed under.
+    next. `token` is that of the lease it was committed under. `statistics` is the name of what was counted of its rows.
     """
 
     table: str
@@ -59,6 +60,7 @@ class Snapshot:
     marks: Marks
     committed_at_us: int
     token: int
+    statistics: int | None = None
 
     @property
     def start_us(self) -> int | None:
@@ -91,7 +93,7 @@ class Commit:
 
     `base_version` is the version this was computed on; None means that there was no table. `marks` are the table's
     afterwards. `at_us` is the instant of the commit and `token` that of the lease it is made under. `notes` are kept
-    in the log for people.
+    in the log for people. `statistics` is the name of what was counted of the table's rows as they are afterwards.
     """
 
     table: str
@@ -101,6 +103,7 @@ class Commit:
     at_us: int
     token: int
     notes: Mapping[str, str]
+    statistics: int | None = None
 
     @property
     def version(self) -> int:
@@ -221,6 +224,7 @@ def _write(target: Path | DeltaTable, commit: Commit, rows: pa.RecordBatchReader
         _CREATED: marks.created_us,
         _LEASE: commit.token,
         _COMMITTED_AT: at_us,
+        **({} if commit.statistics is None else {_STATISTICS: commit.statistics}),
     }
     properties = CommitProperties(
         custom_metadata={**commit.notes, _COMMITTED_AT: str(at_us)},
@@ -263,6 +267,7 @@ def _snapshot(table: str, delta: DeltaTable) -> Snapshot:
         marks=Marks(*(None if mark == UNBOUNDED else mark for mark in marks)),
         committed_at_us=committed_at,
         token=token,
+        statistics=delta.transaction_version(_STATISTICS),
     )
 
 

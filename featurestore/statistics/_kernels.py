@@ -67,14 +67,14 @@ def count_numbers(
 ) -> tuple[int, int, int, float, float]:
     """Count a block; NaN, infinite and other values, and the mean and squared deviations of the others.
 
-    `bits` are the bits of `values`, which holds no -0.0. Adds to `bins`: the count of each and its least and greatest
-    value, which start at infinity and its negative; and to the registers. NaN and infinities are in neither.
+    `bits` tell different values apart; -0.0 is 0.0. Adds to `bins`: the count of each and its least and greatest value,
+    which start at infinity and its negative; and to the registers. NaN and infinities are in neither.
     """
     counts, lows, highs = bins
     nan = infinite = finite = 0
     total = lost = 0.0  # Neumaier's sum
     for place in range(values.size):
-        value = values[place]
+        value = values[place] + 0.0
         if not np.isfinite(value):
             if np.isnan(value):
                 nan += 1
@@ -89,7 +89,7 @@ def count_numbers(
         counts[slot] += 1
         lows[slot] = min(lows[slot], value)
         highs[slot] = max(highs[slot], value)
-        _count_hash(_mixed(bits[place]), registers)
+        _count_hash(_mixed(bits[place] if value != 0 else np.uint64(0)), registers)
     mean = (total + lost) / finite if finite else 0.0
     squares = 0.0
     for place in range(values.size):
@@ -100,12 +100,14 @@ def count_numbers(
 
 @kernel
 def pick_numbers(values: Numbers, edges: Numbers, wanted: NDArray[np.bool_], into: Numbers) -> int:
-    """Copy the finite values that lie in wanted bins to the front of `into`, in order; how many."""
+    """Copy the finite values that lie in wanted bins to the front of `into`, in order; how many.
+
+    Every value is written, and the place moves on behind those that are wanted: `into` is longer by one.
+    """
     picked = 0
     for value in values:
-        if np.isfinite(value) and wanted[bin_of(value, edges)]:
-            into[picked] = value
-            picked += 1
+        into[picked] = value + 0.0
+        picked += np.isfinite(value) & wanted[bin_of(value, edges)]
     return picked
 
 

@@ -109,7 +109,7 @@ def _blocks(values: pa.ChunkedArray) -> Iterator[pa.Array]:
 
 
 def _numbers(block: pa.Array, dtype: DType) -> tuple[Numbers, Hashes]:
-    """What is counted of a block's values, without -0.0, and the bits that tell different ones apart.
+    """What is counted of a block's values, and the bits that tell different ones apart.
 
     Whole numbers beyond 2^53 and decimals beyond 15 digits are rounded; the bits of the former are not.
     """
@@ -122,7 +122,7 @@ def _numbers(block: pa.Array, dtype: DType) -> tuple[Numbers, Hashes]:
             block = block.cast(pa.int32())
         case "Timestamp":
             block = block.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-    numbers: Numbers = read_only(block.cast(pa.float64(), safe=False).to_numpy() + 0.0)
+    numbers: Numbers = read_only(block.cast(pa.float64(), safe=False).to_numpy())
     if pa.types.is_integer(block.type):
         kind = pa.uint64() if pa.types.is_unsigned_integer(block.type) else pa.int64()
         return numbers, read_only(block.cast(kind).to_numpy().view(np.uint64))
@@ -143,7 +143,7 @@ def _bins_for(blocks: Sequence[Numbers], kept: Kept, *, whole: bool) -> Bins:
 
 
 def _finite(blocks: Sequence[Numbers]) -> Numbers:
-    numbers: Numbers = np.concatenate([*blocks, np.empty(0)])
+    numbers: Numbers = np.concatenate([*blocks, np.empty(0)]) + 0.0
     return numbers[np.isfinite(numbers)]
 
 
@@ -187,11 +187,11 @@ def _quantiles(
 
 
 def _picked(blocks: Sequence[Numbers], edges: Numbers, wanted: NDArray[np.bool_], size: int) -> Numbers:
-    picked = np.empty(size)
+    picked = np.empty(size + 1)
     filled = 0
     for block in blocks:
         filled += pick_numbers(block, edges, wanted, picked[filled:])
-    return picked
+    return picked[:size]
 
 
 def _count_texts(values: pa.ChunkedArray, dtype: DType, bins: Bins | None, kept: Kept) -> tuple[Profile, Bins | None]:

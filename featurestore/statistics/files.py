@@ -22,6 +22,7 @@ from featurestore.statistics.profile import Profile
 
 FOLDER = "_statistics"
 _KEPT_S = 86_400  # files that nothing names any more stay so long, for readers that are on their way
+_PRESENT = 0
 _INDEX, _PROFILES = ".index", ".profiles"
 
 T = TypeVar("T")
@@ -76,6 +77,17 @@ class StatisticsFiles:
         named = {(entry.file, _PROFILES) for one in (index, old) if one is not None for entry in one.entries}
         self._sweep({*named, (name, _INDEX), (before, _INDEX)})
         return name
+
+    def present(self) -> Index | None:
+        """The index that stands at present where no commit names one."""
+        return self.index(_PRESENT)
+
+    def put_present(self, index: Index) -> None:
+        """Put an index in the place of the present one, at once; removes what neither names any more."""
+        old = self.present() or Index()
+        self._path(self._add(_INDEX, index), _INDEX).replace(self._path(_PRESENT, _INDEX))
+        named = {(entry.file, _PROFILES) for one in (index, old) for entry in one.entries}
+        self._sweep({*named, (_PRESENT, _INDEX)})
 
     def _add(self, kind: str, content: object) -> int:
         name = secrets.randbits(62)

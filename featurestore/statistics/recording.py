@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from featurestore.arrow import arrow_type
 from featurestore.dtypes import Timestamp
+from featurestore.offline.tables import Replaced, Snapshot
 from featurestore.plan.nodes import Column
 from featurestore.statistics.bins import Bins
 from featurestore.statistics.counting import profiles_of
@@ -26,18 +27,19 @@ ROWS_PER_COMMIT = 1 << 40  # sequences of one commit begin at a multiple of it
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a commit does to a table.
+    """What a commit does to a table: what it stands on, what its rows take the place of, its first row's sequence."""
 
-    `before` is the name of the statistics that the table has so far, and `files` are its data files. Rows from the
-    source with event time in [from_us, until_us), open where None, are `replaced`; `whole`: all rows. `first` is the
-    sequence of the first new row.
-    """
-
-    before: int | None
-    files: Sequence[str]
+    base: Snapshot | None
+    replaced: Replaced | None
     first: int
-    replaced: tuple[int | None, int | None] | None = None
-    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A publish that is counted: the table version it read, and the end of what is committed there without a gap."""
+
+    version: int
+    watermark_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,9 @@ class Recorder:
         counted again from what the table keeps of it.
         """
         files = StatisticsFiles(self.directory / table / FOLDER)
-        index = (None if change.before is None else files.index(change.before)) or Index()
-        values = {name: Counter(dict(kept)) for name, kept in index.values.items()}
-        counting = _Counting(columns, self.threads, dict(index.bins), values)
+        before = change.base.statistics if change.base else None
+        index = (None if before is None else files.index(before)) or Index()
+        counting = _Counting.of(index, columns, self.threads)
         entries = []
         for entry in index.entries:
             parts = tuple(_left(entry, change))
@@ -64,14 +66,40 @@ class Recorder:
                 entries.append(entry)
                 continue
             for part in parts:
-                left = _stored(part, columns, change.files)
+                left = _stored(part, columns, change.base.files if change.base else ())
                 if left.num_rows:
                     entries.append(_counted(part, left, files.add_profiles(counting.profiles(left, again=True))))
-        if rows.num_rows or change.replaced is not None or change.whole:
+        if rows.num_rows or change.replaced is not None:
             entries.append(_counted(_entry(rows, change), rows, files.add_profiles(counting.profiles(rows))))
         entries.sort(key=lambda entry: (entry.end_us or 0, entry.first))
-        after = Index(tuple(entries), counting.bins, counting.kept())
-        return files.add_index(after, change.before)
+        return files.add_index(Index(tuple(entries), counting.bins, counting.kept()), before)
+
+    def watch(
+        self, table: str, published: str, columns: Sequence[Column], rows: pa.RecordBatchReader, at: Counted
+    ) -> pa.RecordBatchReader:
+        """The same rows; when the last one was read, they are counted as the values that a run published.
+
+        `published` names what is published of the table; `at` is the run. A run to the same watermark as an earlier
+        one, or a lower one, takes its place.
+        """
+        return pa.RecordBatchReader.from_batches(rows.schema, self._watched(table, published, columns, rows, at))
+
+    def _watched(
+        self, table: str, published: str, columns: Sequence[Column], rows: pa.RecordBatchReader, at: Counted
+    ) -> Iterator[pa.RecordBatch]:
+        seen = []
+        for batch in rows:
+            seen.append(batch)
+            yield batch
+        files = StatisticsFiles(self.directory / table / FOLDER / published)
+        index = files.present() or Index()
+        counting = _Counting.of(index, columns, self.threads)
+        values = pa.Table.from_batches(seen, rows.schema).select([column.name for column in columns])
+        earlier = [entry for entry in index.entries if entry.end_us is not None and entry.end_us < at.watermark_us]
+        start = earlier[-1].end_us if earlier else None
+        file = files.add_profiles(counting.profiles(values))
+        entry = Entry(file, start, at.watermark_us, values.num_rows, at.version)
+        files.put_present(Index((*earlier, entry), counting.bins, counting.kept()))
 
 
 @dataclass(slots=True)
@@ -81,7 +109,13 @@ class _Counting:
     columns: Sequence[Column]
     threads: int | None
     bins: dict[str, Bins]
-    values: dict[str, Counter[float | str]] = field(default_factory=dict)
+    values: dict[str, Counter[float | str]]
+
+    @classmethod
+    def of(cls, index: Index, columns: Sequence[Column], threads: int | None) -> _Counting:
+        """Counting that goes on from an index."""
+        values = {name: Counter(dict(kept)) for name, kept in index.values.items()}
+        return cls(columns, threads, dict(index.bins), values)
 
     def profiles(self, rows: pa.Table, *, again: bool = False) -> dict[str, Profile]:
         """The profiles of some rows; those counted `again` add nothing to the values kept."""
@@ -104,7 +138,7 @@ def _entry(rows: pa.Table, change: Change) -> Entry:
     if EVENT_TIMESTAMP not in rows.column_names:
         return Entry(0, None, None, rows.num_rows, change.first)
     if change.replaced is not None:
-        return Entry(0, *change.replaced, rows.num_rows, change.first)
+        return Entry(0, change.replaced.from_us, change.replaced.until_us, rows.num_rows, change.first)
     found = pc.min_max(rows.column(EVENT_TIMESTAMP).cast(pa.int64()))
     first, last = found["min"].as_py(), found["max"].as_py()
     return Entry(0, first, None if last is None else last + 1, rows.num_rows, change.first)
@@ -118,12 +152,12 @@ def _counted(entry: Entry, rows: pa.Table, file: int) -> Entry:
 
 def _left(entry: Entry, change: Change) -> Iterator[Entry]:
     """What a commit leaves of an interval: the whole, the parts before and behind what it replaces, or nothing."""
-    if change.whole:
+    if change.replaced is not None and change.replaced.whole:
         return
-    start, end = change.replaced or (None, None)
     if change.replaced is None or entry.first & FIRST_PUSHED or entry.end_us is None:
         yield entry
         return
+    start, end = change.replaced.from_us, change.replaced.until_us
     after_start = start is None or entry.end_us > start
     before_end = end is None or entry.start_us is None or entry.start_us < end
     if not (after_start and before_end):

@@ -13,6 +13,7 @@ import pytest
 from featurestore.arrow import arrow_type
 from featurestore.dtypes import Timestamp, parse
 from featurestore.errors import OfflineStoreError
+from featurestore.offline.tables import Marks, Replaced, Snapshot
 from featurestore.plan.nodes import Column
 from featurestore.statistics.files import FOLDER, StatisticsFiles
 from featurestore.statistics.reading import Asked, Shown, read_statistics
@@ -44,8 +45,8 @@ class Table:
     ) -> None:
         self.commits += 1
         first = self.commits * ROWS_PER_COMMIT + (FIRST_PUSHED if pushed else 0)
-        files = [self._file()]
-        self.name = self.recorder.record("v", COLUMNS, _arrow(rows), Change(self.name, files, first, replaced, whole))
+        target = Replaced(whole=True) if whole else Replaced(*replaced) if replaced is not None else None
+        self.name = self.recorder.record("v", COLUMNS, _arrow(rows), Change(self._base(), target, first))
         start, end = replaced or (0, 0)
         kept = [
             (sequence, row)
@@ -62,6 +63,9 @@ class Table:
 
     def statistics(self, start: int | None = None, end: int | None = None) -> ViewStatistics:
         return read_statistics(self.directory / "v", self.name, len(self.rows), Asked("v", "rows", SHOWN, start, end))
+
+    def _base(self) -> Snapshot:
+        return Snapshot("v", 0, (self._file(),), len(self.rows), Marks(), 0, 0, self.name)
 
     def _file(self) -> str:
         path = self.directory / f"{self.commits}.parquet"
