@@ -1,4 +1,4 @@
-"""Compiled passes over the values of a column: counts, moments, histogram, and the registers of a distinct count.
+"""Compiled passes over the values of a column, for many of them: the same as those of `_arrays`, in one sweep.
 
 The mean and the sum of squared deviations are of one block; blocks and intervals are put together as in Chan, Golub and
 LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
@@ -10,27 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.compilation import helper, kernel
+from featurestore.statistics._arrays import (
+    EDGES,
+    FIRST_FACTOR,
+    FNV_BASIS,
+    FNV_PRIME,
+    PRECISION,
+    REGISTERS,
+    SECOND_FACTOR,
+    Bytes,
+    Counts,
+    Hashes,
+    Numbers,
+    Registers,
+)
 
-PRECISION = 11  # bits of a hash that choose the register
-REGISTERS = 1 << PRECISION
-EDGES = 64  # one more than the edges of bins; arrays of edges are filled up to it with infinity
-
-Numbers = NDArray[np.float64]
-Counts = NDArray[np.int64]
-Hashes = NDArray[np.uint64]
-Registers = NDArray[np.uint8]
-Bytes = NDArray[np.uint8]
-
-_FNV_BASIS = np.uint64(0xCBF29CE484222325)
-_FNV_PRIME = np.uint64(0x100000001B3)
 _HIGHEST_BIT = np.uint64(1 << 63)
 
 
 @helper
 def _mixed(bits: np.uint64) -> np.uint64:
-    """The finalizer of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014)."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    bits = (bits ^ (bits >> np.uint64(30))) * FIRST_FACTOR
+    bits = (bits ^ (bits >> np.uint64(27))) * SECOND_FACTOR
     return bits ^ (bits >> np.uint64(31))
 
 
@@ -115,7 +116,7 @@ def pick_numbers(values: Numbers, edges: Numbers, wanted: NDArray[np.bool_], int
 def hash_texts(data: Bytes, offsets: Counts, registers: Registers) -> None:
     """Count texts, the bytes between successive offsets, in the registers: FNV-1a, then mixed."""
     for place in range(offsets.size - 1):
-        hashed = _FNV_BASIS
+        hashed = FNV_BASIS
         for byte in range(offsets[place], offsets[place + 1]):
-            hashed = (hashed ^ np.uint64(data[byte])) * _FNV_PRIME
+            hashed = (hashed ^ np.uint64(data[byte])) * FNV_PRIME
         _count_hash(_mixed(hashed), registers)

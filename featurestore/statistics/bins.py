@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import numpy as np
 
-from featurestore.statistics._kernels import EDGES, Numbers
+from featurestore.statistics._arrays import EDGES, Numbers
 
 ENOUGH = 1_000  # values from which bins are made for good; with fewer the values themselves are kept
 SAMPLE = 65_536  # of more values, that many, evenly spaced, are looked at

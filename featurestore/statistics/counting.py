@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import cast
 
 import msgspec
@@ -14,14 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from featurestore.compilation import read_only
 from featurestore.dtypes import DType, Int64, to_json
 from featurestore.plan.nodes import Column
-from featurestore.statistics._kernels import REGISTERS, Hashes, Numbers, count_numbers, hash_texts, pick_numbers
+from featurestore.statistics import _arrays
+from featurestore.statistics._arrays import REGISTERS, Hashes, Numbers
 from featurestore.statistics.bins import ENOUGH, LONGEST, SAMPLE, Bins, number_bins, text_bins
 from featurestore.statistics.distinct import pack_registers
 from featurestore.statistics.profile import QUANTILES, Extreme, Profile, between, moments
 
+_FEW = 100_000
+_LONG = 1_000  # bytes
 _BLOCK = 131_072  # rows that are looked at together: what fits the processor's cache
 _TEXTS = frozenset({"String", "Bool"})
 _LENGTHS = frozenset({"List", "Vector", "Bytes"})
@@ -29,6 +32,15 @@ _FLOATS = frozenset({"Float32", "Float64"})
 _TRUTH = Bins(categories=("false", "true"))
 
 Kept = Sequence[tuple[float | str, int]]  # values of earlier intervals with their counts
+
+
+def _passes(rows: int, longest: int = 0) -> ModuleType:
+    """What looks at values: compiled code for many of them, or for long texts; loading it takes half a second."""
+    if rows < _FEW and longest < _LONG:
+        return _arrays
+    from featurestore.statistics import _kernels
+
+    return _kernels
 
 
 def counted_type(dtype: DType) -> DType:
@@ -63,13 +75,16 @@ def _count_numbers(values: pa.ChunkedArray, dtype: DType, bins: Bins | None, kep
     pairs = [_numbers(block, dtype) for block in _blocks(values)]
     blocks = [block for block, _ in pairs]
     used = bins or _bins_for(blocks, kept, whole=dtype.name not in _FLOATS)
+    passes = _passes(len(values))
     edges, registers = used.filled(), np.zeros(REGISTERS, np.uint8)
     counts = np.zeros(len(used), np.int64)
     lows, highs = np.full(len(used), np.inf), np.full(len(used), -np.inf)
     parts = [
         Profile(rows=block.size, nan=nan, infinite=infinite, mean=mean, squares=squares)
         for block, bits in pairs
-        for nan, infinite, _, mean, squares in [count_numbers(block, bits, edges, (counts, lows, highs), registers)]
+        for nan, infinite, _, mean, squares in [
+            passes.count_numbers(block, bits, edges, (counts, lows, highs), registers)
+        ]
     ]
     counted = int(counts.sum())
     mean, squares = moments(parts)
@@ -105,7 +120,9 @@ def _blocks(values: pa.ChunkedArray) -> Iterator[pa.Array]:
     """The values without nulls, in pieces."""
     for chunk in values.chunks:
         for start in range(0, len(chunk), _BLOCK):
-            yield chunk.slice(start, _BLOCK).drop_null()
+            block = chunk.slice(start, _BLOCK).drop_null()
+            if len(block):
+                yield block
 
 
 def _numbers(block: pa.Array, dtype: DType) -> tuple[Numbers, Hashes]:
@@ -122,10 +139,10 @@ def _numbers(block: pa.Array, dtype: DType) -> tuple[Numbers, Hashes]:
             block = block.cast(pa.int32())
         case "Timestamp":
             block = block.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-    numbers: Numbers = read_only(block.cast(pa.float64(), safe=False).to_numpy())
+    numbers: Numbers = block.cast(pa.float64(), safe=False).to_numpy()
     if pa.types.is_integer(block.type):
         kind = pa.uint64() if pa.types.is_unsigned_integer(block.type) else pa.int64()
-        return numbers, read_only(block.cast(kind).to_numpy().view(np.uint64))
+        return numbers, block.cast(kind).to_numpy().view(np.uint64)
     return numbers, numbers.view(np.uint64)
 
 
@@ -188,17 +205,21 @@ def _quantiles(
 
 def _picked(blocks: Sequence[Numbers], edges: Numbers, wanted: NDArray[np.bool_], size: int) -> Numbers:
     picked = np.empty(size + 1)
+    passes = _passes(sum(block.size for block in blocks))
     filled = 0
     for block in blocks:
-        filled += pick_numbers(block, edges, wanted, picked[filled:])
+        filled += passes.pick_numbers(block, edges, wanted, picked[filled:])
     return picked[:size]
 
 
 def _count_texts(values: pa.ChunkedArray, dtype: DType, bins: Bins | None, kept: Kept) -> tuple[Profile, Bins | None]:
     registers = np.zeros(REGISTERS, np.uint8)
     blocks = [block.cast(pa.large_string()) for block in _blocks(values)]
-    for block in blocks:
-        hash_texts(*_bytes_of(block), registers)
+    texts = [_bytes_of(block) for block in blocks]
+    longest = max((int(np.diff(offsets).max(initial=0)) for _, offsets in texts), default=0)
+    passes = _passes(len(values), longest)
+    for data, offsets in texts:
+        passes.hash_texts(data, offsets, registers)
     counted = sum(len(block) for block in blocks)
     profile = Profile(
         rows=len(values), nulls=values.null_count, registers=pack_registers(registers) if counted else b""
@@ -220,11 +241,10 @@ def _count_texts(values: pa.ChunkedArray, dtype: DType, bins: Bins | None, kept:
 
 
 def _bytes_of(block: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of a block of texts without nulls, and between which of them each stands."""
+    """The bytes of a block of one text or more without nulls, and between which of them each stands."""
     _, offsets, data = block.buffers()
     ends = np.frombuffer(offsets, np.int64)[block.offset : block.offset + len(block) + 1]
-    texts = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
-    return read_only(texts), read_only(ends if len(block) else np.zeros(1, np.int64))
+    return np.frombuffer(data or b"", np.uint8), ends
 
 
 def _value_counts(blocks: Sequence[pa.Array], every: int) -> list[tuple[str, int]]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from featurestore.statistics._kernels import PRECISION, REGISTERS, Registers
+from featurestore.statistics._arrays import PRECISION, REGISTERS, Registers
 
 _PLACES = 64 - PRECISION
 

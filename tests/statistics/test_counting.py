@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from featurestore.arrow import arrow_type
 from featurestore.dtypes import Decimal, DType, List, Vector, parse
 from featurestore.plan.nodes import Column
+from featurestore.statistics import _arrays, _kernels
 from featurestore.statistics.bins import ENOUGH, Bins, number_bins, text_bins
 from featurestore.statistics.counting import bins_of_values, counted_type, profiles_of
 from featurestore.statistics.distinct import estimate_distinct, merge_registers
@@ -170,6 +171,24 @@ def test_parts_merged_are_the_whole(a: list[float | None], b: list[float | None]
         assert estimate_distinct(found.registers) == estimate_distinct(whole.registers)
         assert found.mean == pytest.approx(whole.mean, rel=1e-9, abs=1e-9)
         assert min(whole.quantiles) - 1e-9 <= found.quantiles[3] <= max(whole.quantiles) + 1e-9
+
+
+@given(st.lists(st.floats(width=64) | st.sampled_from([0.0, -0.0, 1.0]), max_size=40), st.lists(st.binary(max_size=40)))
+def test_compiled_code_counts_as_numpy_does(values: list[float], texts: list[bytes]) -> None:
+    numbers = pa.array([value for value in values if not 1e150 < abs(value) < math.inf], pa.float64()).to_numpy()
+    ends = np.frombuffer(np.cumsum([0, *map(len, texts)], dtype=np.int64).tobytes(), np.int64)
+    answers, moments = [], []
+    for passes in (_arrays, _kernels):
+        bins = (np.zeros(4, np.int64), np.full(4, np.inf), np.full(4, -np.inf))
+        registers = np.zeros((2, _arrays.REGISTERS), np.uint8)
+        edges, into = Bins(edges=(-1.0, 0.0, 1.0)).filled(), np.zeros(41)
+        found = passes.count_numbers(numbers, numbers.view(np.uint64), edges, bins, registers[0])
+        passes.hash_texts(np.frombuffer(b"".join(texts), np.uint8), ends, registers[1])
+        picked = passes.pick_numbers(numbers, edges, np.arange(64) % 2 == 0, into)
+        answers.append((found[:3], *(part.tolist() for part in bins), registers.tolist(), into[:picked].tolist()))
+        moments.append(found[3:])
+    assert answers[0] == answers[1]
+    assert moments[0] == pytest.approx(moments[1], rel=1e-9, abs=1e-9 * (1 + max(map(abs, moments[1]))))
 
 
 def test_quantiles_of_merged_intervals_are_exact_where_bins_hold_one_number() -> None:
