@@ -67,8 +67,7 @@ class Recorder:
                 continue
             for part in parts:
                 left = _stored(part, columns, change.base.files if change.base else ())
-                if left.num_rows:
-                    entries.append(_counted(part, left, files.add_profiles(counting.profiles(left, again=True))))
+                entries.append(_counted(part, left, files.add_profiles(counting.profiles(left, again=True))))
         if rows.num_rows or change.replaced is not None:
             entries.append(_counted(_entry(rows, change), rows, files.add_profiles(counting.profiles(rows))))
         entries.sort(key=lambda entry: (entry.end_us or 0, entry.first))

@@ -126,7 +126,13 @@ def test_rows_that_are_added_stay_until_their_own_time_is_replaced(table: Table)
     table.commit((5, 5, "pushed"), pushed=True)
     assert intervals(table.statistics()) == [(5, 6, 1, True), (3, 9, 2, False), (None, 10, 1, False)]
     table.commit((4, 4, "a"), replaced=(0, 5))
-    assert intervals(table.statistics()) == [(0, 5, 1, False), (5, 6, 1, True), (5, 9, 1, False)]
+    assert intervals(table.statistics()) == [
+        (None, 0, 0, False),
+        (0, 5, 1, False),
+        (5, 6, 1, True),
+        (5, 9, 1, False),
+        (5, 10, 0, False),
+    ]
     assert table.statistics().uncounted == 0
 
 
