@@ -65,7 +65,7 @@ class Publisher:
         part = change if change and before and not anew and _is_enough(view, before, target, change) else None
         rows = stored_rows(view, snapshot.files)
         with self._current(view, rows, target.published_us, part) as reader:
-            counted = Counted(snapshot.version, target.published_us)
+            counted = Counted(snapshot.version, target.published_us, part is None)
             values = watch_values(self.recorder, view, reader, counted) if view.aggregations else reader
             if part is None:
                 return self.store.replace(space, pack_records(values, rows.keys, _columns(view)), meta=target.pack())

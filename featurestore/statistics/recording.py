@@ -36,10 +36,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A publish that is counted: the table version it read, and the end of what is committed there without a gap."""
+    """A publish: the table version it read, the end of what is committed without a gap, and whether of all keys."""
 
     version: int
     watermark_us: int
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ class Recorder:
     ) -> pa.RecordBatchReader:
         """The same rows; when the last one was read, they are counted as the values that a run published.
 
-        `published` names what is published of the table; `at` is the run. A run to the same watermark as an earlier
-        one, or a lower one, takes its place.
+        `published` names what is published of the table; `at` is the run. A run of all keys takes the place of earlier
+        ones to the same watermark or a greater one; one of some keys is not counted where there is such a run.
         """
         return pa.RecordBatchReader.from_batches(rows.schema, self._watched(table, published, columns, rows, at))
 
@@ -93,8 +94,10 @@ class Recorder:
         files = StatisticsFiles(self.directory / table / FOLDER / published)
         index = files.present() or Index()
         counting = _Counting.of(index, columns, self.threads)
-        values = pa.Table.from_batches(seen, rows.schema).select([column.name for column in columns])
         earlier = [entry for entry in index.entries if entry.end_us is not None and entry.end_us < at.watermark_us]
+        if len(earlier) < len(index.entries) and not at.whole:
+            return
+        values = pa.Table.from_batches(seen, rows.schema).select([column.name for column in columns])
         start = earlier[-1].end_us if earlier else None
         file = files.add_profiles(counting.profiles(values))
         entry = Entry(file, start, at.watermark_us, values.num_rows, at.version)

@@ -99,7 +99,7 @@ def test_a_disk_that_refuses_statistics_refuses_the_commit(store: FeatureStore) 
         path.unlink()
     folder.rmdir()
     folder.write_text("in the way")
-    with pytest.raises(OfflineStoreError, match="Statistics in .* cannot be read: Not a directory"):
+    with pytest.raises(OfflineStoreError, match=r"Statistics in .* cannot be read: Not a directory"):
         store.materialize(NOW)
     assert store.status()[0].rows == 2
 
