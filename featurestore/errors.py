@@ -14,7 +14,8 @@ FeatureStoreError
 ├── OfflineStoreError        the offline tables cannot be read or written
 │   └── NotCommittedError    nothing was committed yet at that instant
 └── OnlineStoreError         the online store cannot be read or written
-    └── NotPublishedError    nothing was published for that view, or not for that instant
+    ├── NotPublishedError    nothing was published for that view, or not for that instant
+    └── RecordsLostError     the online store has lost what was published there
 
 A message says what, where, what was found, and the remedy.
 """
@@ -126,6 +127,10 @@ class NotPublishedError(OnlineStoreError):
     def __init__(self, message: str, since_us: int | None = None) -> None:
         self.since_us = since_us
         super().__init__(message)
+
+
+class RecordsLostError(OnlineStoreError):
+    """The online store has lost a part of what was published; `featurestore online rebuild` fills it again."""
 
 
 def closest_first(name: str, available: Iterable[str]) -> tuple[str, ...]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from featurestore.errors import ConfigurationError
 from featurestore.online.base import OnlineStore
 
-_NOT_BUILT_YET = ("redis", "rediss", "redis+cluster", "unix")
+_KNOWN = "lmdb://<directory>, memory://, redis://, rediss://, unix:// and redis+cluster://"
 
 
 def open_online_store(url: str, root: Path) -> OnlineStore:
     """The online store at `url`, created when missing; a relative path starts at `root`.
 
     `lmdb://data/online` is a directory (`lmdb:///var/online` an absolute one); `memory://` lives in this
-    process and is shared by all who open it under the same root. Raises ConfigurationError for another
+    process and is shared by all who open it under the same root; `redis://`, `rediss://` (TLS), `unix://` (a socket),
+    `redis+cluster://` and `rediss+cluster://` name servers (docs/online.md). Raises ConfigurationError for another
     scheme.
     """
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0]
     location = url.partition("://")[2]
     match scheme:
         case "lmdb" if location:
@@ -33,9 +33,22 @@ def open_online_store(url: str, root: Path) -> OnlineStore:
             from featurestore.online.memory import MemoryOnlineStore
 
             return MemoryOnlineStore(f"{root.resolve()}?{location}")
+        case "redis" | "rediss" | "unix" | "redis+cluster" | "rediss+cluster":
+            return _open_redis(url, root)
         case _:
-            found = f"'{url}' is not built yet" if scheme in _NOT_BUILT_YET else f"'{url}' is not known"
+            shown = f"{scheme}://..." if "@" in url else url  # what stands before an @ is a password
             raise ConfigurationError(
-                f"The online store {found}; there are lmdb://<directory> and memory:// (set url under [online] in "
+                f"The online store '{shown}' is not known; there are {_KNOWN} (set url under [online] in "
                 "featurestore.toml, or FEATURESTORE_ONLINE__URL)."
             )
+
+
+def _open_redis(url: str, root: Path) -> OnlineStore:
+    try:
+        from featurestore.online.redis.address import parse_address
+        from featurestore.online.redis.store import RedisOnlineStore
+    except ModuleNotFoundError as missing:
+        raise ConfigurationError(
+            f"An online store in Redis needs the package '{missing.name}'; install featurestore-platform[redis]."
+        ) from missing
+    return RedisOnlineStore(parse_address(url, root))

@@ -39,11 +39,9 @@ def test_a_memory_url_is_shared_under_one_root_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("redis://localhost", "The online store 'redis://localhost' is not built yet; there are lmdb://"),
-        ("redis+cluster://a,b", "is not built yet"),
         (
             "dynamodb://table",
-            "The online store 'dynamodb://table' is not known; there are lmdb://<directory> and memory://",
+            "The online store 'dynamodb://table' is not known; there are lmdb://<directory>, memory://, redis://",
         ),
         ("data/online", "The online store 'data/online' is not known"),
         ("", "The online store '' is not known"),
@@ -54,3 +52,10 @@ def test_another_url_is_refused_with_what_there_is(url: str, message: str, tmp_p
     with pytest.raises(ConfigurationError) as refused:
         open_online_store(url, tmp_path)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["redys://ann:s3cret@host", "redis://ann:s3cret@host:x", "redis://:s3cret@h?tiemout=1"])
+def test_no_refusal_shows_a_password(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        open_online_store(url, tmp_path)
+    assert "s3cret" not in str(refused.value)
