@@ -30,8 +30,8 @@ from featurestore.online.redis.leases import LEASE_S, Lease, lease
 from featurestore.online.redis.loading import Loader
 from featurestore.online.redis.merging import merge
 from featurestore.online.redis.reading import ATTEMPTS, Reader
-from featurestore.online.redis.scripts import BUSY, MOVED, ORPHANS, UNSETTLED, WRITE, Call, run
-from featurestore.online.redis.servers import Servers
+from featurestore.online.redis.scripts import BUSY, DISCARD, MOVED, ORPHANS, UNSETTLED, WRITE, Call, run
+from featurestore.online.redis.servers import Command, Servers
 from featurestore.online.redis.staging import stage
 
 Items = Sequence[tuple[bytes, bytes | None]]
@@ -100,13 +100,20 @@ class Publisher:
         raise self._reader.lost([namespace])
 
     def sweep(self, namespace: str = "") -> int:
-        """Remove the generations that no namespace has and nobody is making; of one namespace when it is named."""
+        """Remove the generations that no namespace has and nobody is making; of one namespace when it is named.
+
+        Returns about how many bytes they took, 0 where the server does not tell.
+        """
         keys = (self._layout.catalog, self._layout.publishing, self._layout.generations)
         [found] = self._reader.checked(run(self._servers, [Call(self._layout.slot, ORPHANS, keys, (namespace,))]))
+        freed = 0
         for raw in found:
-            generation = raw[:GENERATION_DIGITS]
-            self._remove(generation, int(raw[GENERATION_DIGITS : GENERATION_DIGITS + 5]))
-        return len(found)
+            generation, count = raw[:GENERATION_DIGITS], int(raw[GENERATION_DIGITS : GENERATION_DIGITS + 5])
+            keys_of = [(b.slot, key) for b in self._layout.buckets(generation, count) for key in (b.key, b.overlay)]
+            sizes = self._servers.exchange([(slot, pack("MEMORY", "USAGE", key)) for slot, key in keys_of], again=True)
+            freed += sum(size for size in sizes if isinstance(size, int))
+            self._remove(generation, count)
+        return freed
 
     def _lease(self, namespace: str) -> AbstractContextManager[Lease]:
         return lease(self._servers, self._reader, namespace, self._lease_s)
@@ -117,8 +124,7 @@ class Publisher:
         """Fill a new generation and switch to it; the number of records, counted before the switch."""
         generation = new_generation()
         made_by = b"%05d%b%b" % (self._buckets, held.token, held.namespace.encode())
-        register = (self._layout.slot, pack("HSET", self._layout.generations, generation, made_by))
-        self._reader.checked(self._servers.exchange([register]))
+        self._exchange([(self._layout.slot, pack("HSET", self._layout.generations, generation, made_by))])
         try:
             buckets = self._layout.buckets(generation, self._buckets)
             total = Loader(self._servers, self._reader, held.namespace, buckets).load(items, held.epoch)
@@ -146,9 +152,11 @@ class Publisher:
         for first in range(0, count, _REMOVED_AT_ONCE):
             part = buckets[first : first + _REMOVED_AT_ONCE]
             commands = [(bucket.slot, pack("UNLINK", bucket.key, bucket.overlay)) for bucket in part]
-            self._reader.checked(self._servers.exchange(commands))
-        forget = (self._layout.slot, pack("HDEL", self._layout.generations, generation))
-        self._reader.checked(self._servers.exchange([forget]))
+            self._exchange(commands)
+        self._exchange([(self._layout.slot, pack("HDEL", self._layout.generations, generation))])
+
+    def _exchange(self, commands: Sequence[Command]) -> None:
+        self._reader.checked(self._servers.exchange(commands))
 
     # some keys
 
@@ -188,7 +196,13 @@ class Publisher:
             for key, record in items:
                 lane = lanes[buckets[bucket_index(key, len(buckets))]]
                 lane += (RECORD + key, DELETED if record is None else record)
-            count = stage(self._servers, self._reader, held, lanes, compare=compare)
+            try:
+                count = stage(self._servers, self._reader, held, lanes, compare=compare)
+            except BaseException:
+                calls = [Call(bucket.slot, DISCARD, (bucket.overlay,), (held.epoch,)) for bucket in buckets]
+                with suppress(OnlineStoreError):
+                    run(self._servers, calls)
+                raise
             new = replace(entry, epoch=held.epoch, meta=entry.meta if meta is None else meta)
             held.switch(new)
         with suppress(OnlineStoreError):  # it is published; readers look into overlays, and the next write merges them

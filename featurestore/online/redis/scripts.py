@@ -290,6 +290,12 @@ return found[1]
 """,
 )
 
+# KEYS: overlay. ARGV: epoch. Removes what was staged for an epoch that will not be published.
+DISCARD = Script.of(
+    "allow-oom",
+    "return redis.call('HGET', KEYS[1], 'h') == ARGV[1] and redis.call('UNLINK', KEYS[1]) or 0",
+)
+
 # KEYS: bucket. ARGV: epoch, fields. Gives a filled bucket its head when it has so many fields. -> the fields it has.
 SEAL = Script.of(
     "",

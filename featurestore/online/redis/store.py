@@ -82,8 +82,11 @@ class RedisOnlineStore:
         self._open_reader()
         self._publisher.drop(namespace)
 
-    def sweep(self) -> int:
-        """Remove what publishers that died have left behind, and return how many generations that were."""
+    def compact(self) -> int:
+        """As OnlineStore: removes what publishers that died have left behind; about how many bytes of memory it took.
+
+        The files to which a server saves its memory are the server's own business.
+        """
         self._open_reader()
         return self._publisher.sweep()
 
