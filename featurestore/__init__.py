@@ -46,14 +46,17 @@ from featurestore.dtypes import (
 from featurestore.timeline import Status
 
 if TYPE_CHECKING:
+    from featurestore.client import AsyncClient, Client
     from featurestore.store import FeatureStore
 
     __version__: str
 
 __all__ = [
     "Aggregation",
+    "AsyncClient",
     "Bool",
     "Bytes",
+    "Client",
     "CsvSource",
     "DType",
     "Date",
@@ -97,6 +100,10 @@ def __getattr__(name: str) -> object:
         from featurestore.store import FeatureStore
 
         return FeatureStore
+    if name in ("AsyncClient", "Client"):
+        from featurestore import client
+
+        return getattr(client, name)
     if name == "__version__":
         from importlib.metadata import version
 

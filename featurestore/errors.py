@@ -13,9 +13,12 @@ FeatureStoreError
 │   └── ConflictError        somebody else changed it since it was planned
 ├── OfflineStoreError        the offline tables cannot be read or written
 │   └── NotCommittedError    nothing was committed yet at that instant
-└── OnlineStoreError         the online store cannot be read or written
-    ├── NotPublishedError    nothing was published for that view, or not for that instant
-    └── RecordsLostError     the online store has lost what was published there
+├── OnlineStoreError         the online store cannot be read or written
+│   ├── NotPublishedError    nothing was published for that view, or not for that instant
+│   └── RecordsLostError     the online store has lost what was published there
+└── ServerError              a feature server answered with an error of its own
+    ├── AccessRefusedError       no key, a wrong one, or one without the scope
+    └── ServerUnavailableError   no answer in time; try again
 
 A message says what, where, what was found, and the remedy.
 """
@@ -25,6 +28,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 
 class FeatureStoreError(Exception):
@@ -138,3 +142,25 @@ def closest_first(name: str, available: Iterable[str]) -> tuple[str, ...]:
     names = sorted(set(available))
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     return (*close, *(n for n in names if n not in close))
+
+
+class ServerError(FeatureStoreError):
+    """A feature server answered with an error of its own, or with what is no answer."""
+
+
+class AccessRefusedError(ServerError):
+    """The key is missing, unknown, expired or revoked, or lacks what the call needs."""
+
+
+class ServerUnavailableError(ServerError):
+    """The feature server does not answer in time, or asks to come again."""
+
+
+E = TypeVar("E", bound=FeatureStoreError)
+
+
+def told(kind: type[E], message: str) -> E:
+    """An error of that type as another process told it: its message, without the attributes of where it arose."""
+    error = kind.__new__(kind)
+    error.args = (message,)
+    return error

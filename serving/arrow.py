@@ -1,14 +1,16 @@
 """Answers as Arrow streams.
 
 Columns: join keys and features in their logical types, then `<feature>__status` and for each view
-`<view>__event_timestamp` and `<view>__age_seconds`. What JSON says of the whole (the instant, the service, each view's
-versions) is a JSON document in the schema's metadata under `featurestore`.
+`<view>__event_timestamp` and `<view>__age_seconds`. What JSON says of the whole (the instant, the service, which
+columns are join keys, each feature's view, each view's versions) is a JSON document in the schema's metadata under
+`featurestore`.
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
 
+from featurestore.arrow import ipc_stream
 from featurestore.online.lookup import Lookup
 from featurestore.online.result import OnlineFeatures
 from featurestore.timeline import format_instant
@@ -36,10 +38,14 @@ def arrow_stream(lookup: Lookup, service: str, answer: OnlineFeatures) -> bytes:
             "table_version": publication.version,
             "watermark": None if watermark is None else format_instant(watermark),
         }
-    said = {"at": format_instant(at_us), "service": service or None, "views": views}
+    shape = lookup.shape
+    labels = [None if view is None else lookup.plan.views[view].label for view in shape.views]
+    said = {
+        "at": format_instant(at_us),
+        "service": service or None,
+        "entities": [name for name, _ in shape.keys],
+        "features": {name: label for (name, _), label in zip(shape.features, labels, strict=True)},
+        "views": views,
+    }
     table = table.replace_schema_metadata({METADATA: encode(said)})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    stream: bytes = sink.getvalue().to_pybytes()
-    return stream
+    return ipc_stream(table)
