@@ -5,7 +5,6 @@ They do depend on the version of pyarrow, which stands in the file.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.errors import InputError, OfflineStoreError
+from featurestore.files import sync
 
 GROUP_ROWS = 131_072
 
@@ -31,7 +31,7 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
             for group in groups(schema, batches):
                 writer.write_table(group, row_group_size=GROUP_ROWS)
                 rows += group.num_rows
-        _sync(partial)
+        sync(partial)
         partial.replace(path)
     except OSError as error:
         raise OfflineStoreError(f"{path} cannot be written: {error.strerror or error}.") from error
@@ -63,11 +63,3 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """A writer that makes no dictionaries of numbers: they seldom repeat, and looking costs half of the writing."""
     repeating = [field.name for field in schema if not pa.types.is_floating(field.type)]
     return pq.ParquetWriter(path, schema, use_dictionary=repeating, compression="snappy", version="2.6")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,6 +12,7 @@ from featurestore.registry.open import open_registry
 from featurestore.timeline import Clock
 
 if TYPE_CHECKING:
+    from featurestore.audit.log import VectorLog
     from featurestore.contracts.quarantine import Quarantine
     from featurestore.engines.base import OfflineEngine
     from featurestore.materialization.runner import Materializer
@@ -57,6 +58,17 @@ class Rooms:
         return open_online_store(self.configuration.online.url, self.root)
 
     @cached_property
+    def served(self) -> VectorLog | None:
+        """The log of the vectors that services serve; None while none are sampled."""
+        from featurestore.audit.log import LogSettings, VectorLog
+
+        audit = self.configuration.audit
+        if not audit.sample:
+            return None
+        settings = LogSettings(self.root / audit.path, audit.sample, audit.buffer_rows, audit.flush_seconds)
+        return VectorLog(settings, self.now_us)
+
+    @cached_property
     def quarantine(self) -> Quarantine:
         """What contracts refused, and what people let through."""
         from featurestore.contracts.quarantine import Quarantine
@@ -84,7 +96,9 @@ class Rooms:
         return Materializer(self.engine, self.tables, judge, publisher)
 
     def close(self) -> None:
-        """Release the engine, the online store and the registry."""
+        """Release the engine, the online store and the registry, and write what is still to be logged."""
+        if (served := self.__dict__.get("served")) is not None:
+            served.close()
         for room in ("engine", "online", "registry"):
             if room in self.__dict__:
                 self.__dict__[room].close()

@@ -272,7 +272,8 @@ class FeatureStore(Rooms):
 
     def lookup_plan(self, features: Features) -> LookupPlan:
         """What an online lookup of the features reads: views, keys and request columns with their types."""
-        return self._lookup_plan(features, self.serving())
+        catalog, selection = self._selected(features, self.serving())
+        return build_lookup_plan(selection, catalog, self.configuration.project)
 
     def compile_lookup(self, features: Features, catalog: Catalog) -> Lookup:
         """The lookup of the features as a catalog has them, with what its request-time features need loaded."""
@@ -280,13 +281,11 @@ class FeatureStore(Rooms):
         from featurestore.online.lookup import Lookup
         from featurestore.project.functions import resolve_functions
 
-        plan = self._lookup_plan(features, catalog)
-        resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
-        return Lookup(plan, self.online, evaluate, self.now_us)
-
-    def _lookup_plan(self, features: Features, catalog: Catalog) -> LookupPlan:
         catalog, selection = self._selected(features, catalog)
-        return build_lookup_plan(selection, catalog, self.configuration.project)
+        plan = build_lookup_plan(selection, catalog, self.configuration.project)
+        resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
+        log = self.served.of(plan, selection.service, catalog) if self.served and selection.service else None
+        return Lookup(plan, self.online, evaluate, self.now_us, log)
 
     def _selected(self, features: Features, catalog: Catalog) -> tuple[Catalog, Selection]:
         """What of a serving catalog the features name, and the catalog with the versions that they ask for."""

@@ -69,6 +69,7 @@ buyer_v1 = FeatureService("buyer_v1", features=[last_purchase], description="Wil
 '''
 
 GITIGNORE = """\
+data/audit/
 data/offline/
 data/online/
 data/registry.db

@@ -7,16 +7,13 @@ by their content, so a refusal seen again is the entry that is there.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
-from uuid import uuid4
 
 import msgspec
 import pyarrow as pa
@@ -26,6 +23,7 @@ from featurestore.contracts.gate import content_columns
 from featurestore.contracts.verdict import Outcome, Policy, Reason, Verdict
 from featurestore.contracts.waiver import Waiver, row_digests
 from featurestore.errors import InputError, OfflineStoreError, UnknownNameError
+from featurestore.files import write_whole
 
 _METADATA = b"featurestore.quarantine"
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -158,18 +156,9 @@ class Quarantine:
 
     def _write(self, path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         """Write a file so that it is there whole or not at all, even when the machine stops."""
-        unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-            _sync_directory(self._directory)
+            write_whole(path, write)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                unfinished.unlink()
             raise OfflineStoreError(f"Quarantine file {path} cannot be written: {error}.") from error
 
 
@@ -204,12 +193,3 @@ def _entry(verdict: Verdict, at_us: int) -> Entry:
         reasons=verdict.reasons,
         at_us=at_us,
     )
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a rename in the directory last."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,6 +25,7 @@ from featurestore.plan.on_demand import OnDemandStep
 from featurestore.timeline import Clock, format_instant, present_us
 
 Rows = Sequence[Mapping[str, object]]
+Log = Callable[[OnlineFeatures, Rows | None], None]
 Evaluate = Callable[[Sequence[OnDemandStep], pl.DataFrame], pl.DataFrame]
 
 _ALWAYS_US = -(2**63)  # before every instant
@@ -34,17 +35,23 @@ class Lookup:
     """Answers requests for one plan from one store; safe for threads.
 
     `evaluate` computes request-time features (`featurestore.on_demand.evaluate`); a plan without any needs none.
-    `now_us` is the clock.
+    `now_us` is the clock. `log` is called with every answer and its request.
     """
 
     def __init__(
-        self, plan: LookupPlan, store: OnlineStore, evaluate: Evaluate | None = None, now_us: Clock = present_us
+        self,
+        plan: LookupPlan,
+        store: OnlineStore,
+        evaluate: Evaluate | None = None,
+        now_us: Clock = present_us,
+        log: Log | None = None,
     ) -> None:
         if plan.on_demand and evaluate is None:
             raise ConfigurationError(f"'{plan.features}' has request-time features; pass what evaluates them.")
         self.plan = plan
         self._store = store
         self._now_us = now_us
+        self._log = log
         self._evaluate = evaluate if plan.on_demand else None
         self._views = [CompiledView(view) for view in plan.views]
         self._keys = tuple(dict.fromkeys(key for view in plan.views for key in view.keys))
@@ -69,7 +76,10 @@ class Lookup:
             columns += self._at_request_time(self._evaluate, columns, request, rows=len(entities))
         if self._order is not None:
             columns = [columns[i] for i in self._order]
-        return OnlineFeatures(self.shape, columns, origins, publications, at_us)
+        answer = OnlineFeatures(self.shape, columns, origins, publications, at_us)
+        if self._log is not None:
+            self._log(answer, request)
+        return answer
 
     def _keys_of(self, entities: Rows) -> tuple[list[list[Value]], list[list[bytes | None]]]:
         """The join-key columns, and for each view the key of each row."""

@@ -121,7 +121,7 @@ def build_lookup_plan(selection: Selection, catalog: Catalog, project: str) -> L
                 windowed=bool(view.aggregations),
                 every_us=view.every_us,
                 view=view.name,
-                version=catalog.versions.get(view.name, 0),
+                version=catalog.version(reading.reference),
             )
         )
     return LookupPlan(

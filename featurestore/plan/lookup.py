@@ -40,6 +40,11 @@ class ViewLookup:
     view: str = ""
     version: int = 0
 
+    @property
+    def reference(self) -> str:
+        """What names the view in the catalog: the label without aliases."""
+        return self.label.partition("(")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class LookupPlan:

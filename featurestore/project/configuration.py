@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from featurestore.errors import ConfigurationError, closest_first
+from featurestore.errors import ConfigurationError, InputError, closest_first
+from featurestore.timeline import parse_duration
 
 FILE_NAME = "featurestore.toml"
 _PREFIX = "FEATURESTORE_"
@@ -93,6 +94,33 @@ class Serving(_Section):
         return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
+class Audit(_Section):
+    """Which served vectors are logged, and how long they are kept; each default's reason is its description."""
+
+    sample: float = Field(
+        default=0.0, ge=0, le=1, description="Off: a log says who was looked up when, so somebody has to want it."
+    )
+    path: str = Field(default="data/audit", description="Beside the stores, in the folder that a project ignores.")
+    buffer_rows: int = Field(
+        default=10_000, ge=1, description="Vectors in memory, about 10 MB of thirty features; more are dropped."
+    )
+    flush_seconds: float = Field(
+        default=60.0, gt=0, description="What a killed process loses at most, against a file for each service and time."
+    )
+    retention: str = Field(
+        default="30d", description="`featurestore maintain` removes older files; until then they pin table versions."
+    )
+
+    @field_validator("retention")
+    @classmethod
+    def _is_a_duration(cls, value: str) -> str:
+        try:
+            parse_duration(value)
+        except InputError as error:
+            raise ValueError("write a whole number and a unit, such as 30d") from error
+        return value
+
+
 class Configuration(_Section):
     """A project's configuration; relative paths start at the folder of the file."""
 
@@ -102,6 +130,7 @@ class Configuration(_Section):
     online: Online = Online()
     registry: RegistryPlace = RegistryPlace()
     serving: Serving = Serving()
+    audit: Audit = Audit()
 
     @field_validator("definitions")
     @classmethod
@@ -170,6 +199,7 @@ def _settings() -> list[str]:
         "online": Online,
         "registry": RegistryPlace,
         "serving": Serving,
+        "audit": Audit,
     }
     names = [name for name in Configuration.model_fields if name not in sections]
     return names + [f"{section}.{key}" for section, model in sections.items() for key in model.model_fields]

@@ -1,0 +1,270 @@
+"""The log of served vectors: a short note per request, written to files by a thread of its own.
+
+Whether a request is logged is decided by its id, a random number drawn for it: those below the sampled share of all
+numbers are. The note goes to a buffer of bounded size; when that is full the vectors are dropped and counted, and the
+count stands in the next file. Serving never waits for a disk, and an error of the log is no error of serving.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import getrandbits
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from featurestore.arrow import arrow_type
+from featurestore.audit.records import INSTANT, Definitions, FileFacts, LogFiles, vector_schema
+from featurestore.errors import FeatureStoreError
+from featurestore.online.result import OnlineFeatures
+from featurestore.plan.catalog import Catalog
+from featurestore.plan.lookup import LookupPlan
+from featurestore.timeline import Clock, present_us
+
+log = logging.getLogger(__name__)
+_ID_BITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Where the log lies, the share of requests that is logged, the most vectors in memory, seconds between writes."""
+
+    folder: Path
+    sample: float
+    buffer_rows: int
+    flush_seconds: float
+
+
+class Note(NamedTuple):
+    """One logged request; answer and request are copies, for the caller may change what he was given."""
+
+    id: int
+    served_us: int
+    answer: OnlineFeatures
+    request: list[list[object]]
+
+
+class VectorLog:
+    """The log of one store; flushed when it is closed or let go, and at the end of the process.
+
+    What a process has not written yet is lost when it is killed, and is the parent's own after a fork.
+    """
+
+    def __init__(self, settings: LogSettings, now_us: Clock = present_us) -> None:
+        self.writer = _Writer(settings)
+        self.now_us = now_us
+        weakref.finalize(self, self.writer.close)
+
+    def of(self, plan: LookupPlan, service: str, catalog: Catalog) -> ServiceLog:
+        """What logs the answers of a service's plan, as a catalog has it."""
+        return ServiceLog(self, plan, Definitions.of(service, catalog))
+
+    def flush(self) -> None:
+        """Write what is in the buffer."""
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Write what is in the buffer and end the thread; a later note begins a new one."""
+        self.writer.close()
+
+
+class ServiceLog:
+    """Logs the answers of one plan; safe for threads."""
+
+    __slots__ = ("_log", "_now_us", "_put", "_request", "_threshold", "definitions", "dropped", "schema", "views")
+
+    def __init__(self, log: VectorLog, plan: LookupPlan, definitions: Definitions) -> None:
+        self.definitions = definitions
+        self.schema = vector_schema(plan)
+        self.views = [view.reference for view in plan.views]
+        self.dropped = 0  # vectors since the last file; guarded by the writer's lock
+        self._log = log  # keeps it open
+        self._now_us = log.now_us
+        self._put = log.writer.put
+        self._request = [name for name, _ in plan.request]
+        self._threshold = round(log.writer.settings.sample * 2**_ID_BITS)
+
+    def __call__(self, answer: OnlineFeatures, request: Sequence[Mapping[str, object]] | None) -> None:
+        """Log an answer, or not, as its id falls."""
+        number = getrandbits(_ID_BITS)
+        if number < self._threshold:
+            columns = [list(column) for column in answer.columns]
+            copied = OnlineFeatures(answer.shape, columns, answer.origins, answer.publications, answer.at_us)
+            given = request or ()
+            self._put(self, Note(number, self._now_us(), copied, [[row[n] for row in given] for n in self._request]))
+
+    def batch(self, note: Note) -> pa.RecordBatch:
+        """A note as vectors, a row for each entity."""
+        answer = note.answer
+        rows = len(answer)
+        labels = [field.name for field in self.schema.field("table_versions").type]
+        keys = len(answer.shape.keys)
+        statuses = [[status.name for status in found] for found in answer.statuses.values()]
+        published = answer.publications
+        groups: dict[str, list[pa.Array]] = {
+            "keys": _typed(answer.columns[:keys], [arrow_type(dtype) for _, dtype in answer.shape.keys]),
+            "request": _typed(note.request, self._types("request")),
+            "features": _typed(answer.columns[keys:], self._types("features")),
+            "statuses": _typed(statuses, self._types("statuses")),
+            "event_timestamps": _typed([times for _, times in answer.origins], [INSTANT] * len(labels)),
+            "table_versions": _typed([[p.version] * rows for p in published], [pa.int64()] * len(labels)),
+            "watermarks": _typed([[p.watermark_us] * rows for p in published], [INSTANT] * len(labels)),
+        }
+        plain = {
+            "id": pa.array([f"{note.id:016x}"] * rows),
+            "row": pa.array(range(rows), pa.int32()),
+            "served_at": pa.array([note.served_us] * rows, INSTANT),
+            "at": pa.array([answer.at_us] * rows, INSTANT),
+        }
+        arrays = [
+            plain[field.name]
+            if field.name in plain
+            else pa.StructArray.from_arrays(groups[field.name], fields=list(field.type))
+            for field in self.schema
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _types(self, group: str) -> list[pa.DataType]:
+        index = self.schema.get_field_index(group)
+        return [] if index < 0 else [field.type for field in self.schema.field(index).type]
+
+
+def _typed(columns: Sequence[Sequence[object]], types: Sequence[pa.DataType]) -> list[pa.Array]:
+    return [pa.array(values, dtype) for values, dtype in zip(columns, types, strict=True)]
+
+
+class _Writer:
+    """The buffer and the thread that empties it; everything that is not one append happens on the thread."""
+
+    def __init__(self, settings: LogSettings) -> None:
+        self.settings = settings
+        self.files = LogFiles(settings.folder)
+        self._failure: str | None = None
+        self._begin()
+        _WRITERS.add(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()  # guards buffer, counts and thread; never held while anything is written
+        self._writing = threading.Lock()  # one flush at a time, so that a file per flush holds what came before it
+        self._buffer: deque[tuple[ServiceLog, Note]] = deque()
+        self._rows = 0
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._process = f"{socket.gethostname()}:{os.getpid()}"
+        self._dropping: set[ServiceLog] = set()
+
+    def after_fork(self) -> None:
+        """Begin anew in a child: what was noted and dropped before is the parent's to write."""
+        for service in self._dropping:
+            service.dropped = 0
+        self._begin()
+
+    def put(self, service: ServiceLog, note: Note) -> None:
+        """Take a note, or drop and count it when the buffer is full."""
+        rows = len(note.answer)
+        limit = self.settings.buffer_rows
+        with self._lock:
+            if self._rows + rows > limit:
+                service.dropped += rows
+                self._dropping.add(service)
+            else:
+                self._buffer.append((service, note))
+                self._rows += rows
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, args=(self._wake,), name="audit-log", daemon=True)
+                self._thread.start()
+        if 2 * self._rows > limit:
+            self._wake.set()
+
+    def _run(self, wake: threading.Event) -> None:
+        while True:
+            wake.wait(self.settings.flush_seconds)
+            if self._wake is not wake:
+                return  # closed: who closed it writes the rest
+            wake.clear()
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is in the buffer, a file for each service; what cannot be written is dropped and counted."""
+        with self._writing:
+            with self._lock:
+                taken, self._buffer = self._buffer, deque()
+                self._rows = 0
+                dropping, self._dropping = self._dropping, set()
+            notes: dict[ServiceLog, list[Note]] = {service: [] for service in dropping}
+            for service, note in taken:
+                notes.setdefault(service, []).append(note)
+            for service, noted in notes.items():
+                self._write(service, noted)
+
+    def _write(self, service: ServiceLog, notes: list[Note]) -> None:
+        with self._lock:
+            dropped, service.dropped = service.dropped, 0
+        batches, kept = [], []
+        for note in notes:
+            try:
+                batches.append(service.batch(note))
+                kept.append(note)
+            except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+                dropped += len(note.answer)
+                self._warn(service, error)
+        try:
+            vectors = pa.Table.from_batches(batches, schema=service.schema)
+            self.files.add(self._facts(service, kept, dropped), vectors)
+            self._failure = None
+        except FeatureStoreError as error:
+            with self._lock:
+                service.dropped += dropped + sum(len(note.answer) for note in kept)
+                self._dropping.add(service)
+            self._warn(service, error)
+
+    def _warn(self, service: ServiceLog, error: Exception) -> None:
+        """Say it once, not with every flush."""
+        if self._failure != str(error):
+            log.warning("Served vectors of '%s' cannot be logged: %s", service.definitions.service, error)
+        self._failure = str(error)
+
+    def _facts(self, service: ServiceLog, notes: list[Note], dropped: int) -> FileFacts:
+        versions: dict[str, set[int]] = {}
+        tables = service.definitions.tables
+        for note in notes:
+            for view, publication in zip(service.views, note.answer.publications, strict=True):
+                versions.setdefault(tables[view], set()).add(publication.version)
+        served = [note.served_us for note in notes] or [present_us()]
+        return FileFacts(
+            service=service.definitions.service,
+            definitions=self.files.keep(service.definitions),
+            process=self._process,
+            sample=self.settings.sample,
+            first_us=min(served),
+            last_us=max(served),
+            dropped=dropped,
+            versions={table: sorted(found) for table, found in versions.items()},
+        )
+
+    def close(self) -> None:
+        """End the thread and write what is in the buffer."""
+        with self._lock:
+            self._thread, wake = None, self._wake
+            self._wake = threading.Event()
+        wake.set()
+        self.flush()
+
+
+_WRITERS: weakref.WeakSet[_Writer] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for writer in _WRITERS:
+        writer.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
