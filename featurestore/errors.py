@@ -12,7 +12,8 @@ FeatureStoreError
 ├── RegistryError            the registry cannot be read or written
 │   └── ConflictError        somebody else changed it since it was planned
 ├── OfflineStoreError        the offline tables cannot be read or written
-│   └── NotCommittedError    nothing was committed yet at that instant
+│   ├── NotCommittedError    nothing was committed yet at that instant
+│   └── VersionGoneError     a version of a table whose files were removed since
 ├── OnlineStoreError         the online store cannot be read or written
 │   ├── NotPublishedError    nothing was published for that view, or not for that instant
 │   └── RecordsLostError     the online store has lost what was published there
@@ -116,6 +117,10 @@ class NotCommittedError(OfflineStoreError):
     def __init__(self, message: str, since_us: int) -> None:
         self.since_us = since_us
         super().__init__(message)
+
+
+class VersionGoneError(OfflineStoreError):
+    """A version of an offline table was there and is no more: its files were swept, erased, or the table dropped."""
 
 
 class OnlineStoreError(FeatureStoreError):

@@ -57,6 +57,14 @@ class Retrieval:
     from_source: bool
 
 
+@contextmanager
+def answered(retrieval: Retrieval) -> Iterator[pa.RecordBatchReader]:
+    """The spine's columns and the features beside them, in batches; valid inside the `with` block."""
+    with retrieval.engine.historical(retrieval.plan, retrieval.spine) as computed:
+        layout = _Layout.of(retrieval, computed.schema)
+        yield pa.RecordBatchReader.from_batches(layout.schema, (layout.finish(batch) for batch in computed))
+
+
 @dataclass(slots=True)
 class TrainingSet:
     """The spine's rows and columns, in its order and untouched, with the features beside them.
@@ -112,11 +120,10 @@ class TrainingSet:
     def batches(self) -> Iterator[pa.RecordBatchReader]:
         """The rows as a stream of Arrow batches, valid inside the `with` block."""
         retrieval = self.retrieval
-        with retrieval.engine.historical(retrieval.plan, retrieval.spine) as computed:
-            layout = _Layout.of(retrieval, computed.schema)
+        with answered(retrieval) as reader:
             outside = {view: Outside() for view in retrieval.pins.committed}
-            batches = (layout.finish(_counted(batch, retrieval, outside)) for batch in computed)
-            yield pa.RecordBatchReader.from_batches(layout.schema, batches)
+            batches = (_counted(batch, retrieval, outside) for batch in reader)
+            yield pa.RecordBatchReader.from_batches(reader.schema, batches)
             self.outside = outside
         if retrieval.from_source:
             _warn(outside)

@@ -12,6 +12,7 @@ from featurestore.registry.open import open_registry
 from featurestore.timeline import Clock
 
 if TYPE_CHECKING:
+    from featurestore.audit.auditor import Auditor
     from featurestore.audit.log import VectorLog
     from featurestore.contracts.quarantine import Quarantine
     from featurestore.engines.base import OfflineEngine
@@ -67,6 +68,16 @@ class Rooms:
             return None
         settings = LogSettings(self.root / audit.path, audit.sample, audit.buffer_rows, audit.flush_seconds)
         return VectorLog(settings, self.now_us)
+
+    @cached_property
+    def _auditor(self) -> Auditor:
+        from featurestore.audit.auditor import Auditor
+        from featurestore.audit.records import LogFiles
+        from featurestore.project.functions import resolve_functions
+
+        files = LogFiles(self.root / self.configuration.audit.path)
+        definitions = self.configuration.definitions
+        return Auditor(files, self.tables, self.engine, lambda steps: resolve_functions(steps, self.root, definitions))
 
     @cached_property
     def quarantine(self) -> Quarantine:

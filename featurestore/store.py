@@ -24,6 +24,7 @@ from featurestore.timeline import Clock, duration_us, instant_us, present_us
 if TYPE_CHECKING:
     import polars as pl
 
+    from featurestore.audit.report import AuditReport
     from featurestore.dataset import Dataset
     from featurestore.datasets import Datasets
     from featurestore.materialization.report import MaterializationReport, Progress
@@ -318,6 +319,23 @@ class FeatureStore(Rooms):
         if view not in catalog.views:
             raise UnknownNameError("view", view, catalog.views)
         return view_statistics(catalog.views[view], self.tables, (since, until), events=events)
+
+    def audit(
+        self, service: FeatureService | str, since: datetime | None = None, until: datetime | None = None
+    ) -> AuditReport:
+        """What a service served in [since, until), as logged, held against history as of the versions it was read from.
+
+        On a healthy store every cell is equal. Raises UnknownNameError for a service that is neither applied nor in the
+        log, and OfflineStoreError when the log cannot be read.
+        """
+        name = service.name if isinstance(service, FeatureService) else service
+        if self.served is not None:
+            self.served.flush()
+        known = {*self._auditor.files.services(), *self.catalog().services}
+        if name not in known:
+            raise UnknownNameError("service", name, known)
+        bounds = (None if at is None else instant_us(at, what) for at, what in ((since, "since"), (until, "until")))
+        return self._auditor.audit(name, *bounds)
 
     def _lookup(self, features: Features) -> Lookup:
         name = features if type(features) is str else _named(features)

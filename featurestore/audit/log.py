@@ -53,7 +53,7 @@ class Note(NamedTuple):
 
 
 class VectorLog:
-    """The log of one store; flushed when it is closed or let go, and at the end of the process.
+    """The log of one store; flushed when it is closed, and at the end of the process.
 
     What a process has not written yet is lost when it is killed, and is the parent's own after a fork.
     """
@@ -79,14 +79,14 @@ class VectorLog:
 class ServiceLog:
     """Logs the answers of one plan; safe for threads."""
 
-    __slots__ = ("_log", "_now_us", "_put", "_request", "_threshold", "definitions", "dropped", "schema", "views")
+    __slots__ = ("_now_us", "_put", "_request", "_threshold", "definitions", "dropped", "owner", "schema", "views")
 
     def __init__(self, log: VectorLog, plan: LookupPlan, definitions: Definitions) -> None:
         self.definitions = definitions
         self.schema = vector_schema(plan)
         self.views = [view.reference for view in plan.views]
         self.dropped = 0  # vectors since the last file; guarded by the writer's lock
-        self._log = log  # keeps it open
+        self.owner = log  # which stays open while it is in use
         self._now_us = log.now_us
         self._put = log.writer.put
         self._request = [name for name, _ in plan.request]
@@ -122,7 +122,7 @@ class ServiceLog:
             "id": pa.array([f"{note.id:016x}"] * rows),
             "row": pa.array(range(rows), pa.int32()),
             "served_at": pa.array([note.served_us] * rows, INSTANT),
-            "at": pa.array([answer.at_us] * rows, INSTANT),
+            "asked_at": pa.array([answer.at_us] * rows, INSTANT),
         }
         arrays = [
             plain[field.name]

@@ -130,7 +130,7 @@ def vector_schema(plan: LookupPlan) -> pa.Schema:
         "watermarks": dict.fromkeys(labels, INSTANT),
     }
     fields = [pa.field("id", pa.string()), pa.field("row", pa.int32())]
-    fields += [pa.field("served_at", INSTANT), pa.field("at", INSTANT)]
+    fields += [pa.field("served_at", INSTANT), pa.field("asked_at", INSTANT)]
     return pa.schema([*fields, *(pa.field(name, pa.struct(types)) for name, types in groups.items() if types)])
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from featurestore.cli import (
+    audit,
     datasets,
     definitions,
     describe,
@@ -43,6 +44,7 @@ app.command("switch")(versions.switch)
 app.command("materialize")(offline.materialize)
 app.command("historical")(offline.historical)
 app.command("online")(online.online)
+app.command("audit")(audit.audit)
 app.command("sql")(offline.sql)
 app.command("describe")(describe.describe)
 app.command("status")(status.status)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from featurestore.errors import ConflictError, NotCommittedError, OfflineStoreError
+from featurestore.errors import ConflictError, NotCommittedError, OfflineStoreError, VersionGoneError
 from featurestore.offline.lease import lease
 from featurestore.timeline import EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE, format_instant, to_datetime
 
@@ -125,7 +125,7 @@ class OfflineTables:
     def snapshot_at(self, table: str, at_us: int) -> Snapshot | None:
         """The newest version that was committed at or before an instant; None when the table was never committed.
 
-        Raises NotCommittedError when its first commit came later, or the files of that version were removed since.
+        Raises NotCommittedError when its first commit came later, VersionGoneError when that version's files are gone.
         """
         delta = self._delta(table)
         if delta is None:
@@ -139,12 +139,23 @@ class OfflineTables:
                 f"{format_instant(since_us)}. Ask for that instant or a later one.",
                 since_us,
             )
-        found = self.snapshot(table, max(known))
-        if found is None or not all(Path(file).exists() for file in found.files):
-            raise OfflineStoreError(
-                f"Offline table '{table}' in {self.directory} no longer has the files of version {max(known)}, which "
-                f"stood at {format_instant(at_us)}. Ask for a later instant."
-            )
+        try:
+            return self.kept(table, max(known))
+        except VersionGoneError as error:
+            raise VersionGoneError(f"{error} It stood at {format_instant(at_us)}; ask for a later instant.") from error
+
+    def kept(self, table: str, version: int) -> Snapshot:
+        """A version of a table with all its files; raises VersionGoneError when it is no longer whole."""
+        delta = self._delta(table)
+        if delta is None:
+            raise VersionGoneError(f"Offline table '{table}' is gone, and its version {version} with it.")
+        if delta.version() < version:
+            raise VersionGoneError(f"Offline table '{table}' was made anew since version {version} stood.")
+        found = self.snapshot(table, version)
+        lost = [file for file in found.files if not Path(file).exists()] if found else []
+        if found is None or lost:
+            told = f"{len(lost)} of its {len(found.files)} files were swept or erased" if found else "its log was cut"
+            raise VersionGoneError(f"Version {version} of offline table '{table}' is gone: {told}.")
         return found
 
     @contextmanager
