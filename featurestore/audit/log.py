@@ -15,22 +15,23 @@ import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from random import getrandbits
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from featurestore.arrow import arrow_type
-from featurestore.audit.records import INSTANT, Definitions, FileFacts, LogFiles, vector_schema
+from featurestore.audit.records import Definitions, FileFacts, LogFiles, vector_schema
 from featurestore.errors import FeatureStoreError
 from featurestore.online.result import OnlineFeatures
 from featurestore.plan.catalog import Catalog
 from featurestore.plan.lookup import LookupPlan
-from featurestore.timeline import Clock, present_us
+from featurestore.timeline import Clock, Status, present_us
 
 log = logging.getLogger(__name__)
 _ID_BITS = 64
+_STATUS_NAMES = [status.name for status in Status]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,44 +102,47 @@ class ServiceLog:
             given = request or ()
             self._put(self, Note(number, self._now_us(), copied, [[row[n] for row in given] for n in self._request]))
 
-    def batch(self, note: Note) -> pa.RecordBatch:
-        """A note as vectors, a row for each entity."""
-        answer = note.answer
-        rows = len(answer)
-        labels = [field.name for field in self.schema.field("table_versions").type]
-        keys = len(answer.shape.keys)
-        statuses = [[status.name for status in found] for found in answer.statuses.values()]
-        published = answer.publications
-        groups: dict[str, list[pa.Array]] = {
-            "keys": _typed(answer.columns[:keys], [arrow_type(dtype) for _, dtype in answer.shape.keys]),
-            "request": _typed(note.request, self._types("request")),
-            "features": _typed(answer.columns[keys:], self._types("features")),
-            "statuses": _typed(statuses, self._types("statuses")),
-            "event_timestamps": _typed([times for _, times in answer.origins], [INSTANT] * len(labels)),
-            "table_versions": _typed([[p.version] * rows for p in published], [pa.int64()] * len(labels)),
-            "watermarks": _typed([[p.watermark_us] * rows for p in published], [INSTANT] * len(labels)),
+    def vectors(self, notes: Sequence[Note]) -> pa.Table:
+        """The notes as vectors, a row for each entity; raises what pyarrow does for a value that fits no column."""
+        answers = [note.answer for note in notes]
+        sizes = [len(answer) for answer in answers]
+        keys = len(self.schema.field("keys").type) if "keys" in self.schema.names else 0
+        columns = _joined([answer.columns for answer in answers])
+        times = _joined([[times for _, times in answer.origins] for answer in answers])
+        statuses = _joined([[*answer.statuses.values()] for answer in answers])
+        versions = _joined([[[p.version] * n for p in a.publications] for a, n in zip(answers, sizes, strict=True)])
+        marks = _joined([[[p.watermark_us] * n for p in a.publications] for a, n in zip(answers, sizes, strict=True)])
+        groups: dict[str, Sequence[Sequence[object]]] = {
+            "keys": columns[:keys],
+            "request": _joined([note.request for note in notes]),
+            "features": columns[keys:],
+            "statuses": [[_STATUS_NAMES[status] for status in found] for found in statuses],
+            "event_timestamps": times,
+            "table_versions": versions,
+            "watermarks": marks,
         }
-        plain = {
-            "id": pa.array([f"{note.id:016x}"] * rows),
-            "row": pa.array(range(rows), pa.int32()),
-            "served_at": pa.array([note.served_us] * rows, INSTANT),
-            "asked_at": pa.array([answer.at_us] * rows, INSTANT),
+        plain: dict[str, list[object]] = {
+            "id": [f"{note.id:016x}" for note, size in zip(notes, sizes, strict=True) for _ in range(size)],
+            "row": [row for size in sizes for row in range(size)],
+            "served_at": [note.served_us for note, size in zip(notes, sizes, strict=True) for _ in range(size)],
+            "asked_at": [answer.at_us for answer, size in zip(answers, sizes, strict=True) for _ in range(size)],
         }
         arrays = [
-            plain[field.name]
-            if field.name in plain
-            else pa.StructArray.from_arrays(groups[field.name], fields=list(field.type))
+            pa.array(plain[field.name], field.type) if field.name in plain else _struct(groups[field.name], field)
             for field in self.schema
         ]
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
-
-    def _types(self, group: str) -> list[pa.DataType]:
-        index = self.schema.get_field_index(group)
-        return [] if index < 0 else [field.type for field in self.schema.field(index).type]
+        return pa.Table.from_arrays(arrays, schema=self.schema)
 
 
-def _typed(columns: Sequence[Sequence[object]], types: Sequence[pa.DataType]) -> list[pa.Array]:
-    return [pa.array(values, dtype) for values, dtype in zip(columns, types, strict=True)]
+def _struct(columns: Sequence[Sequence[object]], field: pa.Field) -> pa.Array:
+    members = list(field.type)
+    arrays = [pa.array(values, member.type) for values, member in zip(columns, members, strict=True)]
+    return pa.StructArray.from_arrays(arrays, fields=members)
+
+
+def _joined(parts: Sequence[Sequence[Sequence[Any]]]) -> list[list[Any]]:
+    """Columns of several requests, one below the other."""
+    return [list(chain.from_iterable(columns)) for columns in zip(*parts, strict=True)]
 
 
 class _Writer:
@@ -208,23 +212,30 @@ class _Writer:
     def _write(self, service: ServiceLog, notes: list[Note]) -> None:
         with self._lock:
             dropped, service.dropped = service.dropped, 0
-        batches, kept = [], []
-        for note in notes:
-            try:
-                batches.append(service.batch(note))
-                kept.append(note)
-            except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-                dropped += len(note.answer)
-                self._warn(service, error)
+        kept, vectors = self._vectors(service, notes)
+        dropped += sum(len(note.answer) for note in notes) - vectors.num_rows
         try:
-            vectors = pa.Table.from_batches(batches, schema=service.schema)
             self.files.add(self._facts(service, kept, dropped), vectors)
             self._failure = None
         except FeatureStoreError as error:
             with self._lock:
-                service.dropped += dropped + sum(len(note.answer) for note in kept)
+                service.dropped += dropped + vectors.num_rows
                 self._dropping.add(service)
             self._warn(service, error)
+
+    def _vectors(self, service: ServiceLog, notes: list[Note]) -> tuple[list[Note], pa.Table]:
+        """The notes that fit the columns, and their vectors."""
+        if not notes:
+            return [], service.schema.empty_table()
+        try:
+            return notes, service.vectors(notes)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+            self._warn(service, error)
+            if len(notes) == 1:
+                return [], service.schema.empty_table()
+        halves = [self._vectors(service, half) for half in (notes[: len(notes) // 2], notes[len(notes) // 2 :])]
+        kept = [note for half, _ in halves for note in half]
+        return kept, pa.concat_tables([vectors for _, vectors in halves])
 
     def _warn(self, service: ServiceLog, error: Exception) -> None:
         """Say it once, not with every flush."""

@@ -133,7 +133,7 @@ def test_a_version_whose_files_are_gone_is_one_clear_sentence(tables: OfflineTab
     first = tables.commit(commit(None, 10, None, 10), rows((1, 1)))
     tables.commit(replace(commit(None, 10, 0, 10), at_us=8), rows((1, 2)))
     Path(first.files[0]).unlink()
-    with pytest.raises(OfflineStoreError, match="no longer has the files of version 0"):
+    with pytest.raises(OfflineStoreError, match="Version 0 of offline table 't' is gone"):
         tables.snapshot_at("t", 7)
 
 
