@@ -108,8 +108,17 @@ def cluster_url(servers: Sequence[RedisServer]) -> str:
 
 def needs_redis() -> None:
     """Skip where there is no redis-server; in CI that is a failure."""
-    if shutil.which("redis-server") is None:
-        message = "redis-server is missing; install it (Debian: apt-get install redis-server)"
+    _needs("redis-server")
+
+
+def needs_openssl() -> None:
+    """Skip where nothing makes certificates; in CI that is a failure."""
+    _needs("openssl")
+
+
+def _needs(program: str) -> None:
+    if shutil.which(program) is None:
+        message = f"{program} is missing; install it (Debian: apt-get install {program})"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
@@ -140,12 +149,14 @@ def _wait_for(server: RedisServer) -> None:
         try:
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(str(server.socket_path))
-                return
+                probe.sendall(b"PING\r\n")
+                if not probe.recv(64).startswith(b"-LOADING"):
+                    return
         except OSError:
             if server.process.poll() is not None or time.monotonic() > until:
                 log = (server.folder / "redis.log").read_text(encoding="utf-8")
                 raise RuntimeError(f"redis-server did not start:\n{log[-2000:]}") from None
-            time.sleep(0.005)
+        time.sleep(0.005)
 
 
 def _wait_until_all_agree(servers: Sequence[RedisServer]) -> None:

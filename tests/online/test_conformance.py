@@ -56,6 +56,31 @@ class TestRedis(OnlineStoreConformance):
         store.close()
 
 
+class TestRedisInSteps(OnlineStoreConformance):
+    """Every write is staged, as a large one is."""
+
+    @pytest.fixture
+    def store(self, server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnlineStore]:
+        monkeypatch.setattr("featurestore.online.redis.publishing._AT_ONCE", -1)
+        server.ask("FLUSHALL")
+        store = open_online_store(server.url, tmp_path)
+        yield store
+        store.close()
+
+
+class TestRedisUnmerged(OnlineStoreConformance):
+    """Every publisher dies before it merges, so every read looks into overlays too."""
+
+    @pytest.fixture
+    def store(self, server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnlineStore]:
+        monkeypatch.setattr("featurestore.online.redis.publishing._AT_ONCE", -1)
+        monkeypatch.setattr("featurestore.online.redis.publishing.Publisher._merge_published", lambda *_: None)
+        server.ask("FLUSHALL")
+        store = open_online_store(server.url, tmp_path)
+        yield store
+        store.close()
+
+
 class TestRedisOverASocket(OnlineStoreConformance):
     @pytest.fixture
     def store(self, server: RedisServer, tmp_path: Path) -> Iterator[OnlineStore]:

@@ -100,8 +100,8 @@ def parse_address(url: str, root: Path) -> RedisAddress:
         username=unquote(user) or None,
         password=unquote(password) if has_password else None,
         database=database,
-        timeout_s=_seconds(options, "timeout", shown),
-        connect_timeout_s=_seconds(options, "connect_timeout", shown),
+        timeout_s=_seconds(options, "timeout", "1", shown),
+        connect_timeout_s=_seconds(options, "connect_timeout", options.get("timeout", "1"), shown),
         prefix=_prefix(options.get("prefix", "featurestore"), shown),
         buckets=_whole(options.get("buckets", "128"), "buckets", shown, least=1, most=16_384),
         tls=_tls(scheme, options, root, shown),
@@ -135,8 +135,8 @@ def _whole(text: str, name: str, shown: str, *, least: int, most: int = 2**31) -
     return int(text)
 
 
-def _seconds(options: dict[str, str], name: str, shown: str) -> float:
-    text = options.get(name, "1")
+def _seconds(options: dict[str, str], name: str, default: str, shown: str) -> float:
+    text = options.get(name, default)
     if not re.fullmatch(r"\d+(\.\d+)?|\.\d+", text) or float(text) <= 0:
         raise ConfigurationError(f"The online store '{shown}': {name} must be seconds, such as 0.5, got '{text}'.")
     return float(text)

@@ -16,6 +16,7 @@ _ANSWERS = {
     "READONLY": "is a replica, which takes no writes; name the primary",
     "MASTERDOWN": "is a replica that has lost its primary; name another server",
     "CLUSTERDOWN": "is a cluster of which a part is down; ask again when all its slots are served",
+    "TRYAGAIN": "is moving some of its slots between its nodes; ask again in a moment",
     "MOVED": "is a node of a cluster; write redis+cluster:// instead of redis://",
     "CROSSSLOT": "is a node of a cluster; write redis+cluster:// instead of redis://",
     "MISCONF": "refuses writes because it cannot save to its disk; mend that",

@@ -53,9 +53,9 @@ class Lease:
             raise self._taken_over()
         self._is_held = False
 
-    def renew(self) -> None:
-        """Make it last from now on, when a good part of it is over; raises when it was lost."""
-        if time.monotonic() - self._renewed > self._seconds / 4:
+    def renew(self, *, now: bool = False) -> None:
+        """Make it last from now on, when a good part of it is over or it must be `now`; raises when it was lost."""
+        if now or time.monotonic() - self._renewed > self._seconds / 4:
             if not self._run(RENEW, self.token, _micros(self._seconds)):
                 raise self._taken_over()
             self._renewed = time.monotonic()

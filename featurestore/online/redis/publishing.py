@@ -205,9 +205,12 @@ class Publisher:
                 raise
             new = replace(entry, epoch=held.epoch, meta=entry.meta if meta is None else meta)
             held.switch(new)
-        with suppress(OnlineStoreError):  # it is published; readers look into overlays, and the next write merges them
-            merge(self._servers, self._reader, [bucket for bucket, lane in lanes.items() if lane], new.epoch)
+        self._merge_published([bucket for bucket, lane in lanes.items() if lane], new.epoch)
         return count
+
+    def _merge_published(self, buckets: Sequence[Bucket], epoch: bytes) -> None:
+        with suppress(OnlineStoreError):  # it is published; readers look into overlays, and the next write merges them
+            merge(self._servers, self._reader, buckets, epoch)
 
 
 def _as_a_whole(items: Items, *, compare: bool) -> tuple[dict[bytes, bytes], WriteCount]:

@@ -82,7 +82,11 @@ class Cluster:
         self._slots: list[Server | None] = []
         self._learning = threading.Lock()
         self._learned = 0
-        self._learn(self._learned)
+        try:
+            self._learn(self._learned)
+        except BaseException:
+            self.close()
+            raise
 
     def exchange(self, commands: Sequence[Command], *, again: bool = False) -> list[Reply]:
         """As Servers; the commands for different servers travel at the same time."""

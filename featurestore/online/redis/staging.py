@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from featurestore.errors import OnlineStoreError
 from featurestore.online.base import WriteCount
 from featurestore.online.redis.connection import Argument
 from featurestore.online.redis.layout import Bucket
 from featurestore.online.redis.leases import Lease
 from featurestore.online.redis.merging import merge
 from featurestore.online.redis.reading import Reader
-from featurestore.online.redis.scripts import LOST, STAGE, UNSETTLED, Call, run
+from featurestore.online.redis.scripts import FENCED, LOST, STAGE, UNSETTLED, Call, run
 from featurestore.online.redis.servers import Servers
 
 _STEP_BYTES = 64 << 10  # of one script
@@ -57,14 +56,13 @@ def stage(
         unsettled = [lane.bucket for (lane, _, _), reply in zip(steps, replies, strict=True) if reply[0] == UNSETTLED]
         merge(servers, reader, unsettled, held.entry.epoch)
         for (lane, end, _), reply in zip(steps, replies, strict=True):
-            if reply[0] == LOST:
+            if reply[0] in (LOST, FENCED):
+                held.renew(now=True)  # raises when somebody else took over
                 raise reader.lost([held.namespace])
             if reply[0] == 1:
                 _, *done, added = reply
                 count = [before + more for before, more in zip(count, done, strict=True)]
                 lane.added, lane.place, lane.is_done = lane.added + added, end, end == len(lane.parts)
-            elif reply[0] != UNSETTLED:
-                raise OnlineStoreError(f"Publishing to '{held.namespace}' was overtaken by another; publish again.")
         waiting = [lane for lane in waiting if not lane.is_done]
     return WriteCount(*count)
 

@@ -1,0 +1,412 @@
+"""A Redis that is down, hangs, is emptied, is full, or is not as it should be: an error in time, never a null."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+from featurestore.errors import ConfigurationError, OnlineStoreError, RecordsLostError
+from featurestore.online.base import OnlineStore
+from featurestore.online.open import open_online_store
+from featurestore.testing.online.records import read, record
+from tests.online.servers import RedisServer, cluster_url, needs_openssl, redis_cluster, redis_server
+
+TIMEOUT_S = 0.3
+KEYS = [b"%03d" % i for i in range(100)]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared: RedisServer) -> RedisServer:
+    shared.ask("FLUSHALL")
+    shared.ask("CONFIG", "SET", "maxmemory", "0")
+    return shared
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    with redis_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@contextmanager
+def opened(url: str) -> Iterator[OnlineStore]:
+    store = open_online_store(f"{url}{'&' if '?' in url else '?'}timeout={TIMEOUT_S}", Path())
+    yield store
+    store.close()
+
+
+@contextmanager
+def published(url: str) -> Iterator[OnlineStore]:
+    with opened(url) as store:
+        store.replace("users", [(key, record(1)) for key in KEYS], meta=b"m")
+        assert read(store, "users", *KEYS) == [record(1)] * len(KEYS)
+        yield store
+
+
+def durable_server(folder: Path) -> AbstractContextManager[RedisServer]:
+    return redis_server(folder / "redis", "--appendonly", "yes", "--appendfsync", "always")
+
+
+# down, and back again
+
+
+def test_a_killed_server_is_an_error_and_its_return_is_noticed(tmp_path: Path) -> None:
+    with durable_server(tmp_path) as server, published(server.url) as store:
+        server.kill()
+        for _ in range(2):
+            with pytest.raises(OnlineStoreError, match=rf"at redis://127.0.0.1:{server.port} (is not|closed)"):
+                store.read([("users", KEYS)])
+        with pytest.raises(OnlineStoreError, match="is not running there"):
+            store.write("users", [(b"1", record(2))])
+        server.start_again()
+        assert read(store, "users", *KEYS) == [record(1)] * len(KEYS)
+        assert store.write("users", [(KEYS[0], record(2))]).written == 1
+
+
+def test_a_restart_between_two_lookups_is_not_seen(tmp_path: Path) -> None:
+    with durable_server(tmp_path) as server, published(server.url) as store:
+        server.kill()
+        server.start_again()
+        assert read(store, "users", *KEYS) == [record(1)] * len(KEYS)
+        server.kill()
+        server.start_again()
+        assert store.write("users", [(KEYS[0], record(2))]).written == 1
+
+
+def test_a_server_that_hangs_is_an_error_in_time_and_no_late_answer_is_taken_for_another(server: RedisServer) -> None:
+    with published(server.url) as store:
+        store.replace("items", [(key, record(2)) for key in KEYS], meta=b"i")
+        read(store, "items", *KEYS)
+        server.pause()
+        try:
+            for _ in range(2):
+                began = time.monotonic()
+                with pytest.raises(OnlineStoreError, match=r"did not answer within 0\.3 s"):
+                    store.read([("users", KEYS)])
+                assert time.monotonic() - began < 2 * TIMEOUT_S
+        finally:
+            server.go_on()
+        assert store.read([("items", KEYS[:2])]) == [(b"i", [record(2)] * 2)]
+        assert store.read([("users", KEYS[:2])]) == [(b"m", [record(1)] * 2)]
+
+
+def test_a_write_that_gets_no_answer_says_that_it_may_have_arrived(server: RedisServer) -> None:
+    with published(server.url) as store:
+        server.pause()
+        try:
+            with pytest.raises(OnlineStoreError, match=r"may have arrived, so publish it again\.$"):
+                store.write("users", [(KEYS[0], record(2))])
+        finally:
+            server.go_on()
+        store.write("users", [(KEYS[0], record(2))])
+        assert read(store, "users", KEYS[0]) == [record(2)]
+
+
+def test_a_server_that_dies_during_a_replace_keeps_the_old(tmp_path: Path) -> None:
+    with durable_server(tmp_path) as server, published(server.url) as store:
+
+        def items() -> Iterator[tuple[bytes, bytes]]:
+            for i in range(20_000):
+                yield b"%d" % i, record(2, value=bytes(100))
+                if i == 10_000:
+                    server.kill()
+
+        with pytest.raises(OnlineStoreError, match=r"closed the connection|is not running"):
+            store.replace("users", items(), meta=b"new")
+        server.start_again()
+        assert read(store, "users", *KEYS) == [record(1)] * len(KEYS)
+
+
+# emptied, in whole or in part
+
+
+def test_a_flushed_server_has_nothing_published(server: RedisServer) -> None:
+    with published(server.url) as store:
+        server.ask("FLUSHALL")
+        assert store.read([("users", ())]) == [(None, [])]
+        assert store.namespaces() == []
+        store.replace("users", [(b"1", record(1))], meta=b"again")
+        assert store.read([("users", (b"1",))]) == [(b"again", [record(1)])]
+
+
+def _bucket(server: RedisServer) -> bytes:
+    [key] = server.ask("KEYS", "featurestore:{*")
+    assert isinstance(key, bytes)
+    return key
+
+
+@pytest.mark.parametrize("what", ["evicted", "of an earlier publish", "of a later publish", "in the middle of nowhere"])
+def test_records_that_are_not_those_of_the_catalog_are_lost_and_a_replace_heals(server: RedisServer, what: str) -> None:
+    with published(server.url) as store:
+        bucket = _bucket(server)
+        match what:
+            case "evicted":
+                server.ask("DEL", bucket)
+            case "of an earlier publish":
+                server.ask("HSET", bucket, "h", "1".zfill(16) + "-" * 32)
+            case "of a later publish":
+                server.ask("HSET", bucket, "h", "9" * 16 + "-" * 32)
+            case _:
+                server.ask("HDEL", bucket, "h")
+        sentence = "lost records of 'users'.*Run `featurestore online rebuild`"
+        with pytest.raises(RecordsLostError, match=sentence):
+            store.read([("users", (KEYS[0], b"never there"))])
+        with pytest.raises(RecordsLostError, match=sentence):
+            store.count("users")
+        with pytest.raises(RecordsLostError, match=sentence):
+            store.write("users", [(KEYS[0], record(2))])
+        with pytest.raises(RecordsLostError, match=sentence):
+            store.write("users", [(b"%d" % i, record(2)) for i in range(2_000)])
+        store.replace("users", [(b"1", record(1))], meta=b"again")
+        assert store.read([("users", (b"1", KEYS[0]))]) == [(b"again", [record(1), None])]
+
+
+def test_a_cluster_of_which_one_server_lost_all_says_so(cluster: list[RedisServer]) -> None:
+    for node in cluster:
+        node.ask("FLUSHALL")
+    with published(cluster_url(cluster)) as store:
+        [catalog] = [node for node in cluster if node.ask("KEYS", "*catalog")]
+        emptied = next(node for node in cluster if node is not catalog)
+        emptied.ask("FLUSHALL")
+        with pytest.raises(RecordsLostError, match="online rebuild"):
+            store.read([("users", KEYS)])
+        with pytest.raises(RecordsLostError, match="online rebuild"):
+            store.count("users")
+        store.replace("users", [(key, record(2)) for key in KEYS], meta=b"again")
+        assert read(store, "users", *KEYS) == [record(2)] * len(KEYS)
+        catalog.ask("FLUSHALL")
+        assert store.read([("users", KEYS[:1])]) == [(None, [None])]
+
+
+# full
+
+
+def test_a_full_server_refuses_and_what_was_published_stays(server: RedisServer) -> None:
+    with published(server.url) as store:
+        big = [(b"%d" % i, record(2, value=os.urandom(100_000))) for i in range(100)]
+        server.ask("CONFIG", "SET", "maxmemory", server.client().info("memory")["used_memory"] + 4_000_000)
+        for publish in (
+            lambda: store.replace("users", iter(big), meta=b"new"),
+            lambda: store.write("users", big),
+            lambda: store.replace("items", iter(big), meta=b"new"),
+        ):
+            with pytest.raises(
+                OnlineStoreError, match=r"is out of memory \(maxmemory is reached\); what was published"
+            ):
+                publish()
+            assert store.read([("users", KEYS)]) == [(b"m", [record(1)] * len(KEYS))]
+        assert store.namespaces() == ["users"]
+        server.ask("CONFIG", "SET", "maxmemory", 1_000)
+        with pytest.raises(OnlineStoreError, match="out of memory"):
+            store.write("users", [(KEYS[0], record(3))])
+        assert store.count("users") == len(KEYS)
+        assert store.compact() == 0
+        store.drop("users")  # frees
+        server.ask("CONFIG", "SET", "maxmemory", 0)
+        assert store.replace("users", iter(big), meta=b"new") == len(big)
+
+
+# not as it should be
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_a_server_that_evicts_is_refused(server: RedisServer, policy: str) -> None:
+    server.ask("CONFIG", "SET", "maxmemory-policy", policy)
+    try:
+        with pytest.raises(ConfigurationError, match=rf"would evict records \(maxmemory-policy {policy}\); set"):
+            open_online_store(server.url, Path())
+    finally:
+        server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+def test_a_server_that_does_not_tell_its_policy_is_warned_of(server: RedisServer) -> None:
+    server.ask("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-config", "-info")
+    with pytest.warns(RuntimeWarning, match="does not tell its eviction policy"):
+        open_online_store(f"redis://app:pw@127.0.0.1:{server.port}", Path()).close()
+    server.ask("ACL", "SETUSER", "app", "+info")
+    open_online_store(f"redis://app:pw@127.0.0.1:{server.port}", Path()).close()
+
+
+def test_a_user_without_a_right_is_told_which(server: RedisServer) -> None:
+    server.ask("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@all", "-hmget")
+    with (
+        opened(f"redis://reader:pw@127.0.0.1:{server.port}") as store,
+        pytest.raises(OnlineStoreError, match=r"does not permit this user.*hmget"),
+    ):
+        store.read([("users", KEYS)])
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("redis://127.0.0.1:{port}/99", "has no database 99"),
+        ("redis://:s3cret@127.0.0.1:{port}", "has no password, and one is given"),
+        ("redis://ann:s3cret@127.0.0.1:{port}", "refuses this user or password"),
+        ("redis+cluster://127.0.0.1:{port}", "is a single server; write redis:// instead of redis+cluster://"),
+        ("redis://127.0.0.1:1", "is not running there"),
+        ("unix:///nowhere/redis.sock", "is not running there"),
+        ("redis://no-such-host.invalid", "has no known address"),
+    ],
+)
+def test_a_wrong_place_is_said_in_one_sentence(server: RedisServer, place: str, message: str) -> None:
+    with pytest.raises(OnlineStoreError) as refused:
+        open_online_store(place.format(port=server.port), Path())
+    assert message in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_node_of_a_cluster_is_no_single_server(cluster: list[RedisServer]) -> None:
+    with pytest.raises(
+        ConfigurationError, match="is a node of a cluster; write redis\\+cluster:// instead of redis://"
+    ):
+        open_online_store(cluster[0].url, Path())
+
+
+def test_a_password_is_asked_for_and_never_shown(tmp_path: Path) -> None:
+    with redis_server(tmp_path / "r", "--requirepass", "s3cret") as server:
+        with pytest.raises(OnlineStoreError, match="asks for a password"):
+            open_online_store(server.url, tmp_path)
+        with pytest.raises(OnlineStoreError, match="refuses this user or password") as refused:
+            open_online_store(f"redis://:wr0ng@127.0.0.1:{server.port}", tmp_path)
+        assert "wr0ng" not in str(refused.value)
+        with published(f"redis://:s3cret@127.0.0.1:{server.port}") as store:
+            assert "s3cret" not in repr(store)
+            server.kill()
+            with pytest.raises(OnlineStoreError) as down:
+                store.read([("users", KEYS)])
+            assert "s3cret" not in f"{down.value!r}{down.value.__cause__!r}"
+
+
+def test_tls_is_spoken_and_the_certificate_verified(tmp_path: Path) -> None:
+    needs_openssl()
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost",
+        ],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    with redis_server(tmp_path / "r") as server:
+        _enable_tls(server, tmp_path)
+        url = f"rediss://localhost:{server.port}"
+        with published(f"{url}?ca={tmp_path / 'cert.pem'}") as store:
+            assert store.write("users", [(b"%d" % i, record(2)) for i in range(5_000)]).written == 5_000
+            assert store.count("users") >= 5_000
+        with pytest.raises(OnlineStoreError, match=r"certificate that is not trusted.*give its authority by ca="):
+            open_online_store(url, tmp_path)
+        with opened(f"{url}?verify=none") as store:
+            assert read(store, "users", KEYS[0]) is not None
+        with pytest.raises(OnlineStoreError, match=r"127\.0\.0\.1"):
+            open_online_store(f"rediss://127.0.0.1:{server.port}?ca={tmp_path / 'cert.pem'}", tmp_path)
+        with pytest.raises(OnlineStoreError, match=re.escape(f"redis://localhost:{server.port} closed the connection")):
+            open_online_store(f"redis://localhost:{server.port}", tmp_path)
+
+
+# shared
+
+
+def test_after_a_fork_parent_and_child_read_apart(server: RedisServer) -> None:
+    with published(server.url) as store:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            right = all(read(store, "users", key) == [record(1)] for key in KEYS for _ in range(5))
+            os.write(writing, b"right" if right else b"wrong")
+            os._exit(0)
+        for key in KEYS:
+            for _ in range(5):
+                assert read(store, "users", key) == [record(1)]
+        os.waitpid(child, 0)
+        assert os.read(reading, 5) == b"right"
+        os.close(reading)
+        os.close(writing)
+
+
+def test_many_threads_read_at_once(server: RedisServer) -> None:
+    with published(server.url) as store, ThreadPoolExecutor(16) as pool:
+        together = threading.Barrier(16)
+
+        def look(i: int) -> bool:
+            together.wait()
+            return all(read(store, "users", key) == [record(1)] for key in KEYS[i:])
+
+        assert all(pool.map(look, range(16)))
+        assert server.client().info("clients")["connected_clients"] < 40
+
+
+# a cluster that changes
+
+
+def test_a_node_that_hangs_or_is_gone_is_an_error_in_time(tmp_path: Path) -> None:
+    with redis_cluster(tmp_path / "c") as cluster, published(cluster_url(cluster)) as store:
+        for _ in range(2):
+            cluster[1].pause()
+            try:
+                began = time.monotonic()
+                with pytest.raises(OnlineStoreError, match=rf"its node 127.0.0.1:{cluster[1].port}\) did not answer"):
+                    store.read([("users", KEYS)])
+                assert time.monotonic() - began < 4 * TIMEOUT_S
+            finally:
+                cluster[1].go_on()
+            assert read(store, "users", *KEYS) == [record(1)] * len(KEYS)
+        cluster[1].kill()
+        with pytest.raises(OnlineStoreError, match=rf"its node 127.0.0.1:{cluster[1].port}\) (is not|closed)"):
+            store.read([("users", KEYS)])
+
+
+def test_slots_that_move_are_followed_while_they_move(cluster: list[RedisServer]) -> None:
+    for node in cluster:
+        node.ask("FLUSHALL")
+    with published(cluster_url(cluster)) as store:
+        source, target = cluster[0], cluster[1]
+        ids = {node.port: node.ask("CLUSTER", "MYID") for node in cluster}
+        key = source.ask("KEYS", "featurestore:{*")[0]
+        slot = source.ask("CLUSTER", "KEYSLOT", key)
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source.port])
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target.port])
+        source.ask("MIGRATE", "127.0.0.1", target.port, key, 0, 5_000)
+        assert read(store, "users", *KEYS) == [record(1)] * len(KEYS)  # by ASK
+        with pytest.raises(OnlineStoreError, match="is moving some of its slots between its nodes"):
+            store.write("users", [(k, record(2)) for k in KEYS], meta=b"2")
+        assert read(store, "users", *KEYS) == [record(1)] * len(KEYS)
+        for node in (target, source):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target.port])
+        assert store.write("users", [(k, record(2)) for k in KEYS], meta=b"2").written == len(KEYS)  # by MOVED
+        assert read(store, "users", *KEYS) == [record(2)] * len(KEYS)
+        assert store.replace("users", [(k, record(3)) for k in KEYS], meta=b"3") == len(KEYS)
+        assert store.count("users") == len(KEYS)
+
+
+def _enable_tls(server: RedisServer, folder: Path) -> None:
+    """Let a running server speak TLS on its port, and nothing else there."""
+    client = redis.Redis(unix_socket_path=str(server.socket_path))
+    settings: dict[str, str | int] = {
+        "tls-cert-file": str(folder / "cert.pem"),
+        "tls-key-file": str(folder / "key.pem"),
+        "tls-ca-cert-file": str(folder / "cert.pem"),
+        "tls-auth-clients": "no",
+        "port": 0,
+        "tls-port": server.port,
+    }
+    client.execute_command(  # type: ignore[no-untyped-call]  # untyped in redis-py
+        "CONFIG", "SET", *(part for setting in settings.items() for part in setting)
+    )
+    client.close()
