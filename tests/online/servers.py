@@ -17,6 +17,13 @@ from typing import Any
 import pytest
 import redis
 
+from featurestore.online.base import OnlineStore
+from featurestore.online.open import open_online_store
+from featurestore.testing.online.records import read, record
+
+TIMEOUT_S = 0.3
+KEYS = [b"%03d" % i for i in range(100)]
+
 _PATIENCE_S = 20.0
 _SLOTS = 16_384
 
@@ -104,6 +111,23 @@ def redis_cluster(folder: Path, nodes: int = 3) -> Iterator[list[RedisServer]]:
 def cluster_url(servers: Sequence[RedisServer]) -> str:
     """Where a cluster is."""
     return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in servers)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[OnlineStore]:
+    """The store at a URL, impatient."""
+    store = open_online_store(f"{url}{'&' if '?' in url else '?'}timeout={TIMEOUT_S}", Path())
+    yield store
+    store.close()
+
+
+@contextmanager
+def published(url: str) -> Iterator[OnlineStore]:
+    """The same, with a record for each of KEYS under `users`."""
+    with opened(url) as store:
+        store.replace("users", [(key, record(1)) for key in KEYS], meta=b"m")
+        assert read(store, "users", *KEYS) == [record(1)] * len(KEYS)
+        yield store
 
 
 def needs_redis() -> None:
