@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from featurestore.store import FeatureStore
@@ -81,10 +81,16 @@ class Story:
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> Story:
-    """Views of any type, filled in one run or several: forward, again, from a start, further back."""
-    view = draw(view_cases(timeless=None).filter(lambda case: case.table.size > 0))
+def stories(draw: st.DrawFn, marked: bool = False) -> Story:
+    """Views of any type, filled in one run or several: forward, again, from a start, further back.
+
+    `marked`: rows may be markers in each.
+    """
+    view = draw(view_cases(timeless=False if marked else None).filter(lambda case: case.table.size > 0))
     view = replace(view, ttl_us=view.ttl_us or None)
+    if marked:
+        marks = st.lists(st.sampled_from([False, None, True]), min_size=view.table.size, max_size=view.table.size)
+        view = replace(view, table=replace(view.table, deleted=draw(marks)))
     table = view.table
     borders = [time + offset for time in table.events or [0] if time is not None for offset in (0, 1, 2)]
     cuts = sorted(draw(st.sets(st.sampled_from([*borders, AFTER_ALL_US]), min_size=1, max_size=3)))
@@ -140,6 +146,19 @@ def lookups(store: FeatureStore, story: Story, at: datetime) -> pa.Table:
     return pa.table(cells)
 
 
+def write_rows(folder: Path, view: ViewCase, count: int | None = None) -> None:
+    """Let the view's source hold its first rows, or all."""
+    (folder / "data").mkdir(exist_ok=True)
+    pq.write_table(pa.table(source_columns(view.table)).slice(0, count), folder / "data" / "rows.parquet")
+
+
+def assert_lookups_equal_history(store: FeatureStore, story: Story) -> None:
+    """Fail unless what is looked up from the last run's end on is what history says."""
+    later = [at for at in story.edges_us if at >= story.watermark_us]
+    found = pa.concat_tables([lookups(store, story, to_datetime(at)) for at in later])
+    assert_same(found, history(store, story.spine(later)))
+
+
 CORRECTED = corrected_table(("a", 1, 6, 10), ("a", 2, 9, 20), ("a", 2, 4, 21), ("a", 2, 9, 22), ("b", 3, None, 30))
 MARKED = marked_table(
     ("a", 1, 1, 10),
@@ -163,20 +182,39 @@ CORRECTIONS = Story(  # rows become known one after the other, after they were p
 )
 
 
+ARRIVING = Story(  # markers of published rows arrive, one of a key's only row, before the second run
+    ViewCase(
+        marked_table(("a", 1, 1, 10), ("a", 2, 2, 20), ("b", 1, 1, 5), ("a", 2, 6), ("b", 1, 7)), visibility="created"
+    ),
+    (Run(4, None), Run(5, 1)),
+    pa.table({"k": ["a", "b", "c"]}),
+)
+
+
 @example(story=DELETIONS)
 @example(story=replace(DELETIONS, view=replace(DELETIONS.view, visibility="event")))
 @example(story=CORRECTIONS)
 @given(story=stories())
 def test_lookups_equal_history_and_history_equals_the_source(story: Story) -> None:
     with tempfile.TemporaryDirectory() as folder, make_project(Path(folder), definitions(story.view)) as store:
-        (Path(folder) / "data").mkdir(exist_ok=True)
-        pq.write_table(pa.table(source_columns(story.view.table)), Path(folder) / "data" / "rows.parquet")
+        write_rows(Path(folder), story.view)
         store.apply()
         for run in story.runs:
             run.of(store)
-        later = [at for at in story.edges_us if at >= story.watermark_us]
-        found = pa.concat_tables([lookups(store, story, to_datetime(at)) for at in later])
-        assert_same(found, history(store, story.spine(later)))
+        assert_lookups_equal_history(store, story)
         within = [at for at in story.edges_us if story.start_us <= at < story.watermark_us]
         spine = story.spine(within)
         assert_same(history(store, spine), history(store, spine, from_source=True))
+
+
+@example(story=ARRIVING, counts=[3, 5])
+@example(story=replace(ARRIVING, view=replace(ARRIVING.view, visibility="event")), counts=[3, 5])
+@settings(max_examples=max(10, settings.default.max_examples // 2))  # type: ignore[union-attr]  # a profile is loaded
+@given(story=stories(marked=True), counts=st.lists(st.integers(1, 8), min_size=3, max_size=3).map(sorted))
+def test_lookups_equal_history_while_rows_and_their_markers_arrive(story: Story, counts: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder, make_project(Path(folder), definitions(story.view)) as store:
+        for place, count in enumerate(counts[: len(story.runs)]):
+            write_rows(Path(folder), story.view, count)
+            store.apply()
+            story.runs[place].of(store)
+            assert_lookups_equal_history(store, replace(story, runs=story.runs[: place + 1]))
