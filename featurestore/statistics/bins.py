@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -49,8 +50,8 @@ def number_bins(sample: Numbers, *, whole: bool) -> Bins:
     different = np.unique(sample)
     if different.size <= _SINGLE:
         last = float(different[-1])
-        above = last + 1 if whole and last + 1 > last else float(np.nextafter(last, np.inf))
-        return Bins(edges=(*map(float, different), above))
+        above = last + 1 if whole and last + 1 > last else math.nextafter(last, math.inf)
+        return Bins(edges=(*map(float, different), *([above] if math.isfinite(above) else [])))
     shares = [_ENDS[0], *(part / _PARTS for part in range(1, _PARTS)), _ENDS[1]]
     return Bins(edges=tuple(map(float, np.unique(np.quantile(sample, shares, method="inverted_cdf")))))
 

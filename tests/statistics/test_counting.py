@@ -118,6 +118,11 @@ def test_a_thousand_values_make_bins_and_fewer_are_kept() -> None:
     assert many.values == ()
 
 
+def test_the_greatest_number_of_all_has_a_bin_without_end() -> None:
+    greatest = float(np.finfo(np.float64).max)
+    assert number_bins(np.array([1.0, greatest]), whole=False).edges == (1.0, greatest)
+
+
 def test_bins_cut_a_continuous_sample_into_equal_parts() -> None:
     bins = number_bins(np.arange(100_000.0), whole=True)
     assert (bins.edges[0], bins.edges[1], bins.edges[16], bins.edges[-1]) == (99.0, 3124.0, 49999.0, 99899.0)
