@@ -303,7 +303,8 @@ class FeatureStore(Rooms):
         """How far each view is, offline and online, and what serves: one for each version in use."""
         from featurestore.status import view_statuses
 
-        return tuple(view_statuses(self.versions(), self.waiting(), self.tables, self._materializer.publisher))
+        publisher = self._materializer.publisher
+        return tuple(view_statuses(self.versions(), self.waiting(), self.tables, publisher, self.now_us()))
 
     def statistics(
         self, view: str, start: datetime | None = None, end: datetime | None = None, *, events: bool = False

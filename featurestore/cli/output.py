@@ -59,7 +59,7 @@ def print_error(error: FeatureStoreError) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table; columns whose cells are all numbers stand right. Instants in tables are UTC."""
+    """A table; columns whose cells are all numbers stand right, a rich Text as it is. Instants in tables are UTC."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -73,7 +73,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
         )
         table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
     for row in cells:
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*(value if isinstance(value, Text) else Text(_cell(value)) for value in row))
     console().print(table)
 
 

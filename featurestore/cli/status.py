@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from featurestore.cli.output import JsonFlag, console, print_json, print_table, print_text
 from featurestore.cli.project import open_store
+from featurestore.plan.freshness import Age, Freshness
+from featurestore.registry.usage import APPLIED, SERVES
 from featurestore.timeline import format_duration, format_instant, short_instant
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from featurestore.status import ViewStatus
+
+_COLOURS = {
+    Freshness.FRESH: "green",
+    Freshness.DUE: "yellow",
+    Freshness.LATE: "bold red",
+    Freshness.EXPIRED: "bold red",
+    Freshness.NEVER: "bold red",
+    Freshness.TIMELESS: "dim",
+    Freshness.OPEN: "dim",
+}
 
 
 def status(as_json: JsonFlag = False) -> None:
     """Show how far each view is, offline and online, and which version serves."""
     with open_store() as store:
         views = store.status()
-        now = store.now_us()
     if as_json:
         print_json(
             [
@@ -22,6 +40,10 @@ def status(as_json: JsonFlag = False) -> None:
                     "watermark": _instant(v.watermark_us),
                     "committed_at": _instant(v.committed_at_us),
                     "table_version": v.table_version,
+                    "last_event": _instant(v.last_event_us),
+                    "lag_seconds": None if v.age.lag_us is None else v.age.lag_us / 1_000_000,
+                    "steps_behind": v.age.steps_behind,
+                    "freshness": v.age.freshness,
                     "online_keys": v.keys,
                     "online_in_step": v.in_step,
                     "uses": list(v.uses),
@@ -34,25 +56,37 @@ def status(as_json: JsonFlag = False) -> None:
     if not views:
         console().print("No view is applied. Run `featurestore apply`.")
         return
-    print_table(
-        ("view", "version", "use", "rows", "watermark", "lag", "online keys", "online"),
-        [
-            (
-                v.view,
-                f"v{v.version}",
-                ", ".join(v.uses),
-                v.rows,
-                "never materialized" if v.watermark_us is None else short_instant(v.watermark_us),
-                None if v.watermark_us is None else _lag(now - v.watermark_us),
-                v.keys,
-                None if v.keys is None else "in step" if v.in_step else "behind: materialize heals it",
-            )
-            for v in views
-        ],
-    )
+    plain = all(v.uses == (SERVES, APPLIED) for v in views)
+    columns = ("view", "version", "use", "rows", "last event", "watermark", "lag", "freshness", "online keys", "online")
+    rows = [_row(v) for v in views]
+    kept = [place for place, column in enumerate(columns) if column != "use" or not plain]
+    print_table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
     for v in views:
         if v.waits is not None:
             print_text(f"{v.view} v{v.version} does not serve: {v.waits}.")
+
+
+def _row(v: ViewStatus) -> tuple[object, ...]:
+    return (
+        v.view,
+        f"v{v.version}",
+        ", ".join(v.uses),
+        v.rows,
+        None if v.last_event_us is None else short_instant(v.last_event_us),
+        "never materialized" if v.watermark_us is None else short_instant(v.watermark_us),
+        None if v.age.lag_us is None else _lag(v.age.lag_us),
+        _freshness(v.age),
+        v.keys,
+        None if v.keys is None else "in step" if v.in_step else "behind: materialize heals it",
+    )
+
+
+def _freshness(age: Age) -> Text:
+    """The word in its colour, with the steps that are missing."""
+    from rich.text import Text
+
+    steps = f", {age.steps_behind} steps" if age.steps_behind and age.steps_behind > 1 else ""
+    return Text(f"{age.freshness}{steps}", style=_COLOURS[age.freshness])
 
 
 def _instant(micros: int | None) -> str | None:

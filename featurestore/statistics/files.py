@@ -104,7 +104,7 @@ class StatisticsFiles:
     def _read(self, name: int, kind: str, form: type[T]) -> T | None:
         try:
             return msgspec.msgpack.decode(self._path(name, kind).read_bytes(), type=form)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
             return None
         except OSError as error:
             raise OfflineStoreError(f"Statistics in {self.folder} cannot be read: {error.strerror}.") from error

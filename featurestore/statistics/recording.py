@@ -20,7 +20,7 @@ from featurestore.statistics.bins import Bins
 from featurestore.statistics.counting import profiles_of
 from featurestore.statistics.files import FOLDER, Entry, Index, StatisticsFiles, Values
 from featurestore.statistics.profile import Profile
-from featurestore.timeline import EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE
+from featurestore.timeline import DELETED, EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE
 
 ROWS_PER_COMMIT = 1 << 40  # sequences of one commit begin at a multiple of it
 
@@ -53,8 +53,8 @@ class Recorder:
     def record(self, table: str, columns: Sequence[Column], rows: pa.Table, change: Change) -> int:
         """Write the statistics that the table has after the commit of `rows`, and return their name.
 
-        `rows` has the columns and, but for timeless views, the event time. An interval that is replaced in part is
-        counted again from what the table keeps of it.
+        `rows` has the columns and, but for timeless views, the event time; deletion markers among them are no values.
+        An interval that is replaced in part is counted again from what the table keeps of it.
         """
         files = StatisticsFiles(self.directory / table / FOLDER)
         before = change.base.statistics if change.base else None
@@ -67,7 +67,7 @@ class Recorder:
                 entries.append(entry)
                 continue
             for part in parts:
-                left = _stored(part, columns, change.base.files if change.base else ())
+                left = _stored(part, rows.column_names, change.base.files if change.base else ())
                 entries.append(_counted(part, left, files.add_profiles(counting.profiles(left, again=True))))
         if rows.num_rows or change.replaced is not None:
             entries.append(_counted(_entry(rows, change), rows, files.add_profiles(counting.profiles(rows))))
@@ -122,6 +122,8 @@ class _Counting:
     def profiles(self, rows: pa.Table, *, again: bool = False) -> dict[str, Profile]:
         """The profiles of some rows; those counted `again` add nothing to the values kept."""
         kept = {} if again else {name: tuple(values.items()) for name, values in self.values.items()}
+        if DELETED in rows.column_names:
+            rows = rows.filter(pc.invert(rows.column(DELETED)))
         found = profiles_of(rows, self.columns, self.bins, kept, self.threads)
         for name, (profile, bins) in found.items():
             if bins is not None:
@@ -171,12 +173,11 @@ def _left(entry: Entry, change: Change) -> Iterator[Entry]:
         yield msgspec.structs.replace(entry, start_us=end)
 
 
-def _stored(part: Entry, columns: Sequence[Column], files: Sequence[str]) -> pa.Table:
+def _stored(part: Entry, names: Sequence[str], files: Sequence[str]) -> pa.Table:
     """The rows of a part of an interval, from the data files of its table."""
     time = pc.field(EVENT_TIMESTAMP)
     condition = (pc.field(SEQUENCE) >= part.first) & (pc.field(SEQUENCE) < part.first + ROWS_PER_COMMIT)
     for bound, us in ((time.__ge__, part.start_us), (time.__lt__, part.end_us)):
         if us is not None:
             condition &= bound(pa.scalar(us, arrow_type(Timestamp)))
-    names = [EVENT_TIMESTAMP, *(column.name for column in columns)]
-    return pq.read_table(list(files), columns=names, filters=condition)
+    return pq.read_table(list(files), columns=list(names), filters=condition)

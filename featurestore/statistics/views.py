@@ -10,7 +10,7 @@ from featurestore.dtypes import parse
 from featurestore.offline.tables import OfflineTables
 from featurestore.plan.catalog import ViewRecord
 from featurestore.plan.fingerprint import publication
-from featurestore.plan.nodes import EVENT_TIMESTAMP, Column
+from featurestore.plan.nodes import DELETED, EVENT_TIMESTAMP, Column
 from featurestore.plan.views import EVENT_ID, kept_columns, published_columns, table_name
 from featurestore.statistics.files import FOLDER, Index, StatisticsFiles
 from featurestore.statistics.reading import Asked, Shown, assembled, read_statistics
@@ -23,7 +23,9 @@ Interval = tuple[int | None, int | None]
 def record_commit(recorder: Recorder, view: ViewRecord, accepted: pa.Table, change: Change) -> int:
     """Count rows that a commit is to write, and return the name of the statistics that the table has afterwards."""
     columns = [Column(shown.column, shown.dtype) for shown in _kept(view)]
-    names = [*([] if view.source.timeless else [EVENT_TIMESTAMP]), *(column.name for column in columns)]
+    times = [] if view.source.timeless else [EVENT_TIMESTAMP]
+    markers = [] if view.source.deleted is None else [DELETED]
+    names = [*times, *markers, *(column.name for column in columns)]
     return recorder.record(table_name(view), columns, accepted.select(names), change)
 
 

@@ -99,7 +99,7 @@ def test_a_disk_that_refuses_statistics_refuses_the_commit(store: FeatureStore) 
         path.unlink()
     folder.rmdir()
     folder.write_text("in the way")
-    with pytest.raises(OfflineStoreError, match=r"Statistics in .* cannot be read: Not a directory"):
+    with pytest.raises(OfflineStoreError, match="what was committed before is unchanged"):
         store.materialize(NOW)
     assert store.status()[0].rows == 2
 
@@ -159,6 +159,28 @@ def test_a_timeless_view_has_one_interval_which_each_run_replaces(tmp_path: Path
     found = store.statistics("facts")
     assert ends(found) == [None]
     assert (found.feature("name").rows, found.feature("name").histogram.counts) == (2, (2, 0))
+
+
+def test_deletion_markers_are_no_values(tmp_path: Path) -> None:
+    rows = purchases().with_columns(gone=pl.Series([False, True, None]))
+    definitions = PURCHASES.replace('event_timestamp="at"', 'event_timestamp="at", deleted="gone"')
+    store = make_project(tmp_path, definitions, purchases=rows)
+    store.apply()
+    store.materialize(NOW)
+    found = store.statistics("last")
+    assert (found.rows, found.uncounted) == (3, 0)
+    assert counts(found.feature("amount")) == (2, 0, 2.0, 5.0)
+    store.materialize(day(5), day(3))  # cuts the interval in three
+    assert [one.rows for one in store.statistics("last").intervals][:3] == [1, 0, 2]
+    assert counts(store.statistics("last").feature("amount")) == (2, 0, 2.0, 5.0)
+
+
+def test_status_knows_the_last_event_and_the_age(store: FeatureStore) -> None:
+    assert (store.status()[0].last_event_us, store.status()[0].age.freshness) == (None, "never")
+    store.materialize(day(20))
+    [status] = store.status()
+    assert to_datetime(status.last_event_us or 0) == day(10)
+    assert status.age.freshness == "expired"  # 10 days of ttl, and it is March
 
 
 def test_a_view_that_was_never_materialized_has_no_statistics(store: FeatureStore) -> None:
