@@ -21,6 +21,7 @@ from featurestore.cli import (
     online,
     quarantine,
     serve,
+    statistics,
     status,
     versions,
 )
@@ -48,6 +49,7 @@ app.command("audit")(audit.audit)
 app.command("sql")(offline.sql)
 app.command("describe")(describe.describe)
 app.command("status")(status.status)
+app.command("stats")(statistics.stats)
 app.command("serve")(serve.serve)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(datasets.app, name="dataset")

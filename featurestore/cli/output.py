@@ -58,13 +58,23 @@ def print_error(error: FeatureStoreError) -> None:
         to.print(line, style="red", markup=False)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table; columns whose cells are all numbers stand right, a rich Text as it is. Instants in tables are UTC."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None, spare: Sequence[str] = ()
+) -> None:
+    """A table; columns whose cells are all numbers stand right, a rich Text as it is. Instants in tables are UTC.
+
+    `spare` are left out, one after the other, where all columns are too wide.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     cells = [list(row) for row in rows]
+    for name in spare:
+        if name in columns and _natural_width(columns, cells) > console().width:
+            place = list(columns).index(name)
+            columns = [column for column in columns if column != name]
+            cells = [[*row[:place], *row[place + 1 :]] for row in cells]
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
         values = [row[index] for row in cells if row[index] is not None]

@@ -22,7 +22,7 @@ _COLOURS = {
     Freshness.EXPIRED: "bold red",
     Freshness.NEVER: "bold red",
     Freshness.TIMELESS: "dim",
-    Freshness.OPEN: "dim",
+    Freshness.UNSCHEDULED: "dim",
 }
 
 
@@ -57,10 +57,11 @@ def status(as_json: JsonFlag = False) -> None:
         console().print("No view is applied. Run `featurestore apply`.")
         return
     plain = all(v.uses == (SERVES, APPLIED) for v in views)
+    spare = ("version", "online keys", "rows", "watermark")[0 if plain else 1 :]
     columns = ("view", "version", "use", "rows", "last event", "watermark", "lag", "freshness", "online keys", "online")
     rows = [_row(v) for v in views]
     kept = [place for place, column in enumerate(columns) if column != "use" or not plain]
-    print_table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
+    print_table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows], spare=spare)
     for v in views:
         if v.waits is not None:
             print_text(f"{v.view} v{v.version} does not serve: {v.waits}.")
@@ -85,7 +86,7 @@ def _freshness(age: Age) -> Text:
     """The word in its colour, with the steps that are missing."""
     from rich.text import Text
 
-    steps = f", {age.steps_behind} steps" if age.steps_behind and age.steps_behind > 1 else ""
+    steps = f", {age.steps_behind:,} steps behind" if age.steps_behind and age.steps_behind > 1 else ""
     return Text(f"{age.freshness}{steps}", style=_COLOURS[age.freshness])
 
 

@@ -13,8 +13,8 @@ class Freshness(StrEnum):
     """How what is committed compares with what a view declares.
 
     FRESH: nothing is due. DUE: the newest step is. LATE: more than one step is. EXPIRED: every value is older than the
-    TTL. NEVER: nothing is committed. TIMELESS: what holds at all times is never old. OPEN: neither a step nor a TTL
-    says when it is old.
+    TTL. NEVER: nothing is committed. TIMELESS: what holds at all times is never old. UNSCHEDULED: neither a step nor a
+    TTL says when it is old.
     """
 
     FRESH = "fresh"
@@ -23,7 +23,7 @@ class Freshness(StrEnum):
     EXPIRED = "expired"
     NEVER = "never"
     TIMELESS = "timeless"
-    OPEN = "open"
+    UNSCHEDULED = "unscheduled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +56,5 @@ def age_of(view: ViewRecord, watermark_us: int | None, last_event_us: int | None
     if view.ttl_us is not None and newest is not None and now_us - newest > view.ttl_us:
         return Age(Freshness.EXPIRED, lag, behind)
     if behind is None:
-        return Age(Freshness.OPEN if view.ttl_us is None else Freshness.FRESH, lag)
+        return Age(Freshness.UNSCHEDULED if view.ttl_us is None else Freshness.FRESH, lag)
     return Age((Freshness.FRESH, Freshness.DUE, Freshness.LATE)[min(behind, 2)], lag, behind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from featurestore.dtypes import EPOCH, DType, Value, from_json, to_json
@@ -21,13 +21,15 @@ class Histogram:
     """How many values lie in each bin; the bins of a view's feature are the same in all of its intervals.
 
     Of numbers, `edges` ascend and `counts` has one more: below the first edge, between each and the next (the lower
-    one included), from the last one on. Times are microseconds and dates days since 1970. Of texts, `categories` are
-    counted one by one, and at the end all other values together.
+    one included), from the last one on; `low` and `high` are the least and the greatest number. Times are microseconds
+    and dates days since 1970. Of texts, `categories` are counted one by one, and at the end all other values together.
     """
 
     edges: tuple[float, ...]
     categories: tuple[str, ...]
     counts: tuple[int, ...]
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,12 @@ class ViewStatistics:
                 return feature
         raise UnknownNameError("feature", name, (feature.name for feature in self.features), f"view '{self.view}'")
 
+    def of_feature(self, name: str) -> ViewStatistics:
+        """The same of one feature alone; raises UnknownNameError."""
+        place = self.features.index(self.feature(name))
+        intervals = tuple(replace(one, features=(one.features[place],)) for one in self.intervals)
+        return replace(self, features=(self.features[place],), intervals=intervals)
+
     def to_json(self) -> dict[str, object]:
         """All of it as JSON values."""
         return {
@@ -165,7 +173,13 @@ def statistics_of(name: str, dtype: DType, profile: Profile, bins: Bins, *, exac
         stddev=math.sqrt(profile.squares / (counted - 1)) if counted > 1 and numbers else None,
         quantiles={s: _value(number, dtype) for s, number in zip(QUANTILES, profile.quantiles, strict=False)},
         exact_quantiles=exact,
-        histogram=Histogram(bins.edges, bins.categories, profile.counts or (0,) * len(bins)),
+        histogram=Histogram(
+            bins.edges,
+            bins.categories,
+            profile.counts or (0,) * len(bins),
+            min(profile.lows, default=None),
+            max(profile.highs, default=None),
+        ),
     )
 
 

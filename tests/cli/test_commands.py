@@ -124,6 +124,27 @@ def test_everything_applied_can_be_described(shop: Path, name: str) -> None:
     assert name in run(shop, "describe")
 
 
+def test_stats_show_what_the_values_look_like(shop: Path) -> None:
+    said = run(shop, "stats", "last_purchase")
+    assert "600 rows" in said
+    assert "▁" in said
+    found = answer(shop, "stats", "last_purchase")
+    assert [(one["feature"], one["rows"]) for one in found["features"]] == [("amount", 600), ("items", 600)]
+    assert sum(interval["rows"] for interval in found["intervals"]) == 600
+    one = run(shop, "stats", "last_purchase", "--feature", "items")
+    assert "99%" in one
+    assert "amount_per_item" not in one
+    [items] = answer(shop, "stats", "last_purchase", "--feature", "items")["features"]
+    assert sum(items["histogram"]["counts"]) == 600
+
+
+def test_stats_of_what_is_not_there_end_in_a_sentence(shop: Path) -> None:
+    assert "has no interval there" in run(shop, "stats", "last_purchase", "--end", "2001-01-01")
+    assert "There is no view 'buyer'" in run(shop, "stats", "buyer", code=2)
+    assert "There is no feature 'amout'" in run(shop, "stats", "last_purchase", "-f", "amout", code=2)
+    assert "is no instant" in run(shop, "stats", "last_purchase", "--start", "noon", code=2)
+
+
 def test_the_status_says_how_far_each_view_is(shop: Path) -> None:
     [view] = answer(shop, "status")
     assert (view["view"], view["version"], view["rows"], view["online_keys"]) == ("last_purchase", 1, 600, 20)

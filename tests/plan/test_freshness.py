@@ -60,7 +60,7 @@ def test_a_windowed_view_expires_when_its_last_step_is_older_than_the_ttl() -> N
 
 
 def test_without_step_or_ttl_nothing_says_when_a_view_is_old() -> None:
-    assert age_of(view(), 12 * HOUR, HOUR, 99 * HOUR) == Age(Freshness.OPEN, 87 * HOUR)
+    assert age_of(view(), 12 * HOUR, HOUR, 99 * HOUR) == Age(Freshness.UNSCHEDULED, 87 * HOUR)
     assert age_of(view(), None, None, 99 * HOUR) == Age(Freshness.NEVER)
 
 
