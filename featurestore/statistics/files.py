@@ -33,7 +33,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """An interval of event time and the file of its profiles; `start_us` None: from the beginning.
 
     `first` is the sequence of the first of its `rows` rows when they were committed. Both ends are None for a timeless
-    view. `last_event_us` is the greatest event time among the rows (None: there are none).
+    view. The first and last event are the least and the greatest event time among the rows (None: there are none).
     """
 
     file: int
@@ -41,6 +41,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     end_us: int | None
     rows: int
     first: int = 0
+    first_event_us: int | None = None
     last_event_us: int | None = None
 
 

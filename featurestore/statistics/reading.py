@@ -37,8 +37,9 @@ class Asked:
     end_us: int | None = None
 
     def overlaps(self, entry: Entry) -> bool:
-        """Whether some of the interval is asked for."""
-        before = self.end_us is not None and entry.start_us is not None and entry.start_us >= self.end_us
+        """Whether some of the interval is asked for; one from the beginning begins with its first event."""
+        start = entry.first_event_us if entry.start_us is None else entry.start_us
+        before = self.end_us is not None and start is not None and start >= self.end_us
         behind = self.start_us is not None and entry.end_us is not None and entry.end_us <= self.start_us
         return not before and not behind
 

@@ -143,15 +143,18 @@ def _entry(rows: pa.Table, change: Change) -> Entry:
         return Entry(0, None, None, rows.num_rows, change.first)
     if change.replaced is not None:
         return Entry(0, change.replaced.from_us, change.replaced.until_us, rows.num_rows, change.first)
-    found = pc.min_max(rows.column(EVENT_TIMESTAMP).cast(pa.int64()))
-    first, last = found["min"].as_py(), found["max"].as_py()
+    first, last = _event_bounds(rows)
     return Entry(0, first, None if last is None else last + 1, rows.num_rows, change.first)
 
 
 def _counted(entry: Entry, rows: pa.Table, file: int) -> Entry:
-    timed = EVENT_TIMESTAMP in rows.column_names
-    last = pc.max(rows.column(EVENT_TIMESTAMP).cast(pa.int64())).as_py() if timed else None
-    return msgspec.structs.replace(entry, file=file, rows=rows.num_rows, last_event_us=last)
+    first, last = _event_bounds(rows) if EVENT_TIMESTAMP in rows.column_names else (None, None)
+    return msgspec.structs.replace(entry, file=file, rows=rows.num_rows, first_event_us=first, last_event_us=last)
+
+
+def _event_bounds(rows: pa.Table) -> tuple[int | None, int | None]:
+    found = pc.min_max(rows.column(EVENT_TIMESTAMP).cast(pa.int64()))
+    return found["min"].as_py(), found["max"].as_py()
 
 
 def _left(entry: Entry, change: Change) -> Iterator[Entry]:
