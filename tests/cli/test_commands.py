@@ -137,11 +137,7 @@ def test_stats_show_what_the_values_look_like(shop: Path) -> None:
     assert sum(interval["rows"] for interval in found["intervals"]) == 600
     one = run(shop, "stats", "last_purchase", "--feature", "items")
     assert "99%" in one
-<<<<<<< HEAD
     assert "amount_per_item" not in one
-=======
-    assert "amount_per_item" not in one
->>>>>>> 7e7797b (Begin an open interval with its first event when asked)
     [items] = answer(shop, "stats", "last_purchase", "--feature", "items")["features"]
     assert sum(items["histogram"]["counts"]) == 600
 
