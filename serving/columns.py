@@ -14,6 +14,7 @@ import msgspec
 from featurestore.dtypes import JSON_SAFE_INTEGER, DType, Value, from_json, to_json
 
 Encoded: TypeAlias = tuple[bytes, bool]  # a JSON array without its brackets, and whether a value may be null
+Table: TypeAlias = tuple[list[bytes], list[bool] | None]  # of each column; None: no value of any is null
 Column: TypeAlias = Sequence[Value]
 
 encode = msgspec.json.Encoder().encode
@@ -33,23 +34,28 @@ class TableEncoder:
         self._alone = [i for i, dtype in enumerate(dtypes) if dtype.name in _ALONE]
         self._wide = [(place, i) for place, i in enumerate(self._together) if dtypes[i].name in _WIDE]
 
-    def encode(self, columns: Sequence[Column]) -> list[Encoded]:
+    def encode(self, columns: Sequence[Column]) -> Table:
         """Each column, in order."""
         if not self._together:
-            return [encoder(column) for encoder, column in zip(self._encoders, columns, strict=True)]
+            return self._one_by_one(columns)
         together = columns if not self._alone else [columns[i] for i in self._together]
         written = encode(together)
         if _NULL in written:
-            return [encoder(column) for encoder, column in zip(self._encoders, columns, strict=True)]
-        pieces = [(piece, False) for piece in written[2:-2].split(_BETWEEN)]
+            return self._one_by_one(columns)
+        pieces = written[2:-2].split(_BETWEEN)
         for place, i in self._wide:
-            if len(pieces[place][0]) > _SAFE_DIGITS:
-                pieces[place] = self._encoders[i](columns[i])
-        if self._alone:
-            found = dict(zip(self._together, pieces, strict=True))
-            found |= {i: self._encoders[i](columns[i]) for i in self._alone}
-            pieces = [found[i] for i in range(len(columns))]
-        return pieces
+            if len(pieces[place]) > _SAFE_DIGITS:
+                pieces[place] = self._encoders[i](columns[i])[0]
+        return self._with_others(columns, pieces) if self._alone else (pieces, None)
+
+    def _with_others(self, columns: Sequence[Column], pieces: list[bytes]) -> Table:
+        """The pieces written together, and each other column by itself."""
+        found = {i: (piece, False) for i, piece in zip(self._together, pieces, strict=True)}
+        found |= {i: self._encoders[i](columns[i]) for i in self._alone}
+        return _table([found[i] for i in range(len(columns))])
+
+    def _one_by_one(self, columns: Sequence[Column]) -> Table:
+        return _table([encoder(column) for encoder, column in zip(self._encoders, columns, strict=True)])
 
 
 def encode_together(columns: Sequence[Sequence[object]]) -> list[bytes]:
@@ -67,6 +73,11 @@ def column_decoder(dtype: DType) -> Callable[[Sequence[object]], Column]:
         return [from_json(dtype, value) for value in values]  # type: ignore[arg-type]  # values of a JSON document
 
     return decode
+
+
+def _table(encoded: Sequence[Encoded]) -> Table:
+    nullable = [may_be_null for _, may_be_null in encoded]
+    return [written for written, _ in encoded], nullable if True in nullable else None
 
 
 def _column_encoder(dtype: DType) -> Callable[[Column], Encoded]:

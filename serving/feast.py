@@ -23,7 +23,7 @@ from featurestore.online.result import OnlineFeatures
 from featurestore.timeline import to_datetime
 from serving.answering import Answering
 from serving.asking import Asking, JsonValue, rows_of
-from serving.columns import Column, Encoded, encode
+from serving.columns import Column, encode
 from serving.errors import bad_request
 from serving.exchange import Answer, Request
 from serving.writing import written_statuses
@@ -83,14 +83,15 @@ def written(lookup: Lookup, answer: OnlineFeatures, *, full_names: bool) -> byte
     names = [name for name, _ in shape.keys] + (_full_names(lookup) if full_names else [n for n, _ in shape.features])
     types = (dtype for _, dtype in (*shape.keys, *shape.features))
     columns = [_column(dtype, column) for dtype, column in zip(types, answer.columns, strict=True)]
+    nullable = [True] * len(shape.features)
     no_times = encode([_NO_TIME] * len(answer))
     times = [encode([_NO_TIME if t is None else to_datetime(t) for t in times]) for _, times in answer.origins]
     times_of = [no_times] * keys + [no_times if view is None else times[view] for view in shape.views]
     present = encode(["PRESENT"] * len(answer))
-    statuses = [present] * keys + written_statuses(answer, answer.columns[keys:], columns[keys:])
+    statuses = [present] * keys + written_statuses(answer, answer.columns[keys:], nullable)
     results = [
         b'{"values":%s,"statuses":%s,"event_timestamps":%s}' % (values, states, at)
-        for (values, _), states, at in zip(columns, statuses, times_of, strict=True)
+        for values, states, at in zip(columns, statuses, times_of, strict=True)
     ]
     return b'{"metadata":{"feature_names":%s},"results":[%s]}' % (encode(names), b",".join(results))
 
@@ -104,10 +105,10 @@ def _full_names(lookup: Lookup) -> list[str]:
     return [f"{view}__{name}" for view, (name, _) in zip(views, shape.features, strict=True)]
 
 
-def _column(dtype: DType, values: Column) -> Encoded:
+def _column(dtype: DType, values: Column) -> bytes:
     if dtype.name in INTEGER_TYPES:
-        return encode(values), True
-    return encode([_value(dtype, value) for value in values]), True
+        return encode(values)
+    return encode([_value(dtype, value) for value in values])
 
 
 def _value(dtype: DType, value: Value) -> object:

@@ -17,7 +17,7 @@ from featurestore.online.result import OnlineFeatures
 from featurestore.online.values import Publication
 from featurestore.plan.lookup import ViewLookup
 from featurestore.timeline import Status, format_instant, to_datetime
-from serving.columns import Encoded, TableEncoder, encode, encode_together
+from serving.columns import TableEncoder, encode, encode_together
 
 _PRESENT = Status.PRESENT
 _NAMES = [status.name for status in Status]
@@ -36,6 +36,7 @@ class AnswerWriter:
             b"," * bool(i) + _key(name) + b'{"view":' + encode(label) + b',"values":['
             for i, ((name, _), label) in enumerate(zip(shape.features, labels, strict=True))
         ]
+        self._between = [b'],"statuses":'] * len(self._starts)
         self._views = [_ViewWriter(view) for view in views]
         self._service = b'","service":' + encode(service) + b',"entities":{'
 
@@ -43,9 +44,9 @@ class AnswerWriter:
         """The answer as JSON."""
         starts = self._key_starts
         columns = answer.columns
-        keys = self._keys.encode(columns[: len(starts)])
+        keys, _ = self._keys.encode(columns[: len(starts)])
         parts = [b'{"at":"', format_instant(answer.at_us).encode(), self._service]
-        parts += [b",".join([start + values + b"]" for start, (values, _) in zip(starts, keys, strict=True)])]
+        parts += [b",".join([start + values + b"]" for start, values in zip(starts, keys, strict=True)])]
         parts.append(b'},"features":{')
         parts += self._features(answer, columns[len(starts) :])
         parts.append(b'},"views":{')
@@ -54,12 +55,12 @@ class AnswerWriter:
 
     def _features(self, answer: OnlineFeatures, columns: Sequence[list[Value]]) -> list[bytes]:
         """What is written of each feature, in pieces."""
-        written = self._values.encode(columns)
+        values, nullable = self._values.encode(columns)
         pieces = [b"}"] * (5 * len(columns))
         pieces[0::5] = self._starts
-        pieces[1::5] = [values for values, _ in written]
-        pieces[2::5] = [b'],"statuses":'] * len(columns)
-        pieces[3::5] = written_statuses(answer, columns, written)
+        pieces[1::5] = values
+        pieces[2::5] = self._between
+        pieces[3::5] = written_statuses(answer, columns, nullable)
         return pieces
 
     def _published(self, answer: OnlineFeatures) -> bytes:
@@ -102,20 +103,24 @@ class _ViewWriter:
         return known[1]
 
 
-def written_statuses(answer: OnlineFeatures, columns: Sequence[list[Value]], written: Sequence[Encoded]) -> list[bytes]:
-    """The statuses of each feature as JSON arrays; `columns` are the features' values, `written` what became of them.
+def written_statuses(
+    answer: OnlineFeatures, columns: Sequence[list[Value]], nullable: Sequence[bool] | None
+) -> list[bytes]:
+    """The statuses of each feature as JSON arrays; `columns` are the features' values, `nullable` as in `Table`.
 
     The same as `OnlineFeatures.statuses`, with one array for all features of a view that no null tells apart.
     """
     all_present = _all_present(len(answer))
-    found = [(states, states.count(_PRESENT) == len(states)) for states, _ in answer.origins]
-    shared = [all_present if present else _named(states) for states, present in found]
+    if nullable is None:
+        return [all_present] * len(columns)
+    found = [states for states, _ in answer.origins]
+    shared = [all_present if states.count(_PRESENT) == len(states) else _named(states) for states in found]
     statuses = []
-    for view, values, (_, nullable) in zip(answer.shape.views, columns, written, strict=True):
+    for view, values, may_be_null in zip(answer.shape.views, columns, nullable, strict=True):
         if view is None:
-            statuses.append(_computed(values) if nullable else all_present)
-        elif nullable and None in values:
-            statuses.append(_distinguished(found[view][0], values))
+            statuses.append(_computed(values) if may_be_null else all_present)
+        elif may_be_null and None in values:
+            statuses.append(_distinguished(found[view], values))
         else:
             statuses.append(shared[view])
     return statuses

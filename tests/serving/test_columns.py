@@ -54,17 +54,17 @@ def _python(dtype: DType, value: Any) -> Value:
 
 @given(tables())
 def test_columns_are_written_as_to_json_has_each_value(table: list[tuple[DType, list[Value]]]) -> None:
-    written = TableEncoder([dtype for dtype, _ in table]).encode([column for _, column in table])
+    written, nullable = TableEncoder([dtype for dtype, _ in table]).encode([column for _, column in table])
     assert len(written) == len(table)
-    for (text, nullable), (_, column) in zip(written, table, strict=True):
+    for i, (text, (_, column)) in enumerate(zip(written, table, strict=True)):
         assert json.loads(b"[%s]" % text) == [to_json(value) for value in column]
-        assert nullable or None not in column
+        assert None not in column or (nullable is not None and nullable[i])
 
 
 @given(tables())
 def test_columns_come_back_as_they_were(table: list[tuple[DType, list[Value]]]) -> None:
-    written = TableEncoder([dtype for dtype, _ in table]).encode([column for _, column in table])
-    for (text, _), (dtype, column) in zip(written, table, strict=True):
+    written, _ = TableEncoder([dtype for dtype, _ in table]).encode([column for _, column in table])
+    for text, (dtype, column) in zip(written, table, strict=True):
         assert repr(list(column_decoder(dtype)(json.loads(b"[%s]" % text)))) == repr(column)
 
 
@@ -92,11 +92,7 @@ NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
     ],
 )
 def test_each_type_has_its_form(dtype: DType, value: Value, text: str) -> None:
-    assert TableEncoder([dtype, Int64]).encode([[value], [1]]) == [(text.encode(), _may_be_null(text)), (b"1", False)]
-
-
-def _may_be_null(text: str) -> bool:
-    return any(word in text for word in ("NaN", "Infinity", "null", '[1,"'))
+    assert TableEncoder([dtype, Int64]).encode([[value], [1]])[0] == [text.encode(), b"1"]
 
 
 @pytest.mark.parametrize(
