@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from featurestore.audit.log import VectorLog
     from featurestore.contracts.quarantine import Quarantine
     from featurestore.engines.base import OfflineEngine
+    from featurestore.materialization.pushing import Pusher
     from featurestore.materialization.runner import Materializer
     from featurestore.materialization.switching import Switcher
     from featurestore.offline.tables import OfflineTables
@@ -105,6 +106,12 @@ class Rooms:
         recorder = Recorder(self.tables.directory, self.configuration.offline.threads)
         publisher = Publisher(self.configuration.project, self.engine, self.online, recorder)
         return Materializer(self.engine, self.tables, judge, publisher)
+
+    @cached_property
+    def _pusher(self) -> Pusher:
+        from featurestore.materialization.pushing import Pusher
+
+        return Pusher(self.tables, self._materializer.judge, self._materializer.publisher)
 
     def close(self) -> None:
         """Release the engine, the online store and the registry, and write what is still to be logged."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from featurestore.audit.report import AuditReport
     from featurestore.dataset import Dataset
     from featurestore.datasets import Datasets
-    from featurestore.materialization.report import MaterializationReport, Progress
+    from featurestore.materialization.report import MaterializationReport, Progress, PushReport
     from featurestore.materialization.waiting import Waiting
     from featurestore.models import Models
     from featurestore.online.lookup import Lookup
@@ -165,6 +165,22 @@ class FeatureStore(Rooms):
         if check and report.error is not None:
             raise report.error
         return report
+
+    def push(self, name: str, frame: object) -> PushReport:
+        """Add rows to a view, or to all views that read a source directly: to history, and online at once.
+
+        `frame` has the source's columns: a polars or pandas frame, Arrow data, a list of dicts, or the path of a
+        Parquet, CSV or JSON lines file. It passes the contracts first, and nothing is written when one refuses
+        (GateRefused). Rows that were pushed before change nothing, and rows may come in any order. Windows count them
+        once the watermark passes. Raises UnknownNameError, InputError for rows that do not fit and for views that
+        cannot take any, and ConflictError when another writer of the view is not done in time.
+        """
+        from featurestore.materialization.targets import push_targets
+        from featurestore.project.pushed import pushed_scan
+
+        targets = push_targets(name, self.versions(), self.registry.view_versions())
+        records = [target.record for target in targets.tables]
+        return self._pusher.push(targets, pushed_scan(frame, targets.source, records))
 
     def get_historical_features(
         self,

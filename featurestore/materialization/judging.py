@@ -70,27 +70,23 @@ class Judge:
                 )
         return verdict
 
-    def untimed(self, view: ViewRecord, scan: Scan) -> int:
-        """How many rows of a scan have no event time, and so belong to no interval."""
-        column, table = (exp.to_identifier(n, quoted=True) for n in (str(view.source.event_timestamp), scan.name))
-        counting = (
-            exp.select(exp.Count(this=exp.Star()))
-            .from_(exp.Table(this=table))
-            .where(exp.column(column).is_(exp.null()))
-        )
-        with self.engine.query(counting.sql("duckdb"), (scan,)) as reader:
-            return int(reader.read_all().column(0)[0].as_py())
+    def refuse_untimed(self, view: ViewRecord, scan: Scan) -> tuple[int, int]:
+        """Refuse rows without event time, which no interval would ever show to the gate, unless the view drops rows.
 
-    def refuse_untimed(self, view: ViewRecord, scan: Scan) -> None:
-        """Refuse rows without event time, which no interval would ever show to the gate, unless the view drops rows."""
-        if view.source.timeless or view.on_refusal == "drop":
-            return
-        if untimed := self.untimed(view, scan):
+        Returns how many rows the scan has, and how many of them have no event time.
+        """
+        table, every = exp.Table(this=exp.to_identifier(scan.name, quoted=True)), exp.Count(this=exp.Star())
+        time = view.source.event_timestamp
+        timed = every if time is None else exp.Count(this=exp.column(exp.to_identifier(time, quoted=True)))
+        with self.engine.query(exp.select(every, timed).from_(table).sql("duckdb"), (scan,)) as reader:
+            rows, with_time = (int(column[0].as_py()) for column in reader.read_all().columns)
+        if rows > with_time and view.on_refusal != "drop":
             raise GateRefused(
-                f"View '{view.name}': {untimed} rows of source '{view.source.name}' have no event time "
-                f"('{view.source.event_timestamp}' is null), so they belong to no interval. Mend the source, filter "
-                'them in a SqlSource, or declare on_refusal="drop".'
+                f"View '{view.name}': {rows - with_time} rows of source '{view.source.name}' have no event time "
+                f"('{time}' is null), so they belong to no interval. Mend the source, filter them in a SqlSource, or "
+                'declare on_refusal="drop".'
             )
+        return rows, rows - with_time
 
     def _carried(self, view: ViewRecord, scan: Scan, contract: ContractModel) -> tuple[str, ...]:
         """The source columns that the contract asks for and the rows do not have anyway."""

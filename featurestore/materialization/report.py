@@ -97,3 +97,33 @@ class Step:
 
 
 Progress = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PushedView:
+    """What a push did to one view.
+
+    `rows` were committed, `repeated` had been pushed before, `dropped` were left out by the contract; `published`
+    counts online records written. `table_version` is None while nothing was ever committed.
+    """
+
+    view: str
+    version: int
+    rows: int
+    repeated: int
+    dropped: int
+    published: int
+    table_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """One entry for each table that was reached, and the views that were not, each with the reason."""
+
+    views: tuple[PushedView, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows committed, over all views."""
+        return sum(view.rows for view in self.views)

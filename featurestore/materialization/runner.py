@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from featurestore.contracts.verdict import Occasion, Outcome, Verdict
 from featurestore.engines.base import OfflineEngine
@@ -19,7 +19,7 @@ from featurestore.plan.catalog import ViewRecord
 from featurestore.plan.intervals import Asked, Chunk, Committed, plan_chunks
 from featurestore.plan.materialization import ExtractPlan
 from featurestore.plan.nodes import SourceRows
-from featurestore.plan.views import scan_of, source_rows, table_name, window_steps
+from featurestore.plan.views import scan_of, source_rows, stored_rows, table_name, window_steps
 from featurestore.timeline import format_instant
 
 
@@ -61,7 +61,7 @@ class Materializer:
     def _commit_chunks(self, writer: TableWriter, asked: Asked, done: list[ChunkReport], progress: Progress) -> None:
         view = writer.view
         chunks = self._chunks(view, asked, writer.snapshot)
-        if chunks:
+        if chunks and not view.source.timeless:
             self.judge.refuse_untimed(view, scan_of(view.source, self.judge.root))
         for index, chunk in enumerate(chunks):
             progress(Step(view.name, "reading", index, len(chunks)))
@@ -109,8 +109,14 @@ class Materializer:
     def rows_from_source(self, view: ViewRecord, snapshot: Snapshot | None) -> SourceRows:
         """The view's rows straight from its source, under the same contract and from the same committed start.
 
-        Raises GateRefused when the contract refuses them as a whole.
+        What was pushed stands beside them. Raises GateRefused when the contract refuses the source's rows as a whole.
         """
+        rows = self._source_rows(view, snapshot)
+        if snapshot is None or not snapshot.pushed_files:
+            return rows
+        return replace(rows, pushed=stored_rows(view, snapshot.pushed_files, "pushed"))
+
+    def _source_rows(self, view: ViewRecord, snapshot: Snapshot | None) -> SourceRows:
         start = None if snapshot is None else snapshot.reach_us if view.aggregations else snapshot.start_us
         if view.contract is None:
             return source_rows(view, self.judge.root, start)

@@ -39,6 +39,16 @@ class TableWriter:
     recorder: Recorder
 
     @property
+    def table(self) -> str:
+        """The name of the table."""
+        return table_name(self.view)
+
+    @property
+    def version(self) -> int:
+        """The table's version as it stands; -1 before the first commit."""
+        return self.snapshot.version if self.snapshot else -1
+
+    @property
     def marks(self) -> Marks:
         """The table's marks as they stand."""
         return self.snapshot.marks if self.snapshot else Marks()
@@ -55,7 +65,7 @@ class TableWriter:
         self, accepted: pa.Table, replaced: Replaced | None, marks: Marks, notes: Mapping[str, str], *, pushed: bool
     ) -> Snapshot:
         commit = Commit(
-            table=table_name(self.view),
+            table=self.table,
             base_version=self.snapshot.version if self.snapshot else None,
             replaced=replaced,
             marks=marks,

@@ -49,6 +49,7 @@ class Marks:
 class Snapshot:
     """One version of a table: its data files, and its marks.
 
+    `pushed_files` are those of the files that hold rows which were pushed; there they may be alone or beside others.
     `committed_at_us` is when this version was committed, by the store's clock; it never falls from one version to the
     next. `token` is that of the lease it was committed under. `statistics` is the name of what was counted of its rows.
     """
@@ -61,6 +62,7 @@ class Snapshot:
     committed_at_us: int
     token: int
     statistics: int | None = None
+    pushed_files: tuple[str, ...] = ()
 
     @property
     def start_us(self) -> int | None:
@@ -269,16 +271,21 @@ def _snapshot(table: str, delta: DeltaTable) -> Snapshot:
     token, committed_at = (delta.transaction_version(name) for name in (_LEASE, _COMMITTED_AT))
     if token is None or committed_at is None or None in marks:
         raise ValueError("it carries no watermark, so this platform did not write it")
-    counts = pa.table(delta.get_add_actions(flatten=True)).column("num_records").to_pylist()
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    files = tuple(_local_path(uri) for uri in delta.file_uris())
+    greatest = actions.column(f"max.{SEQUENCE}").to_pylist() if files else []
     return Snapshot(
         table=table,
         version=delta.version(),
-        files=tuple(_local_path(uri) for uri in delta.file_uris()),
-        rows=sum(counts),
+        files=files,
+        rows=sum(actions.column("num_records").to_pylist()),
         marks=Marks(*(None if mark == UNBOUNDED else mark for mark in marks)),
         committed_at_us=committed_at,
         token=token,
         statistics=delta.transaction_version(_STATISTICS),
+        pushed_files=tuple(
+            file for file, last in zip(files, greatest, strict=True) if last is None or last >= FIRST_PUSHED
+        ),
     )
 
 

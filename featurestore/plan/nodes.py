@@ -103,7 +103,8 @@ class SourceRows:
     they are `events`. `deleted` names the Bool column of markers (null: false), a canonical column where there is one;
     before the start each key's rows then count from the last event time on that no marker cancels (none such: all).
     `extra` names source columns carried along under their own names, for the contract. A timeless source has no
-    `event_timestamp`.
+    `event_timestamp`. `pushed`: these rows as well, which come after those of the source in ties, and which no start
+    leaves out.
     """
 
     view: str
@@ -116,6 +117,7 @@ class SourceRows:
     extra: tuple[str, ...] = ()
     events: bool = False
     deleted: str | None = None
+    pushed: StoredRows | None = None
 
 
 Origin = Literal["all", "source", "pushed"]

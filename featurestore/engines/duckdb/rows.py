@@ -48,9 +48,12 @@ class ViewRows:
     cursor: duckdb.DuckDBPyConnection
     condition: str = "true"
     deleted: str | None = None
+    computed: ViewRows | None = None  # of rows from two places: those whose expressions a user wrote
 
     def blame(self) -> str:
         """Where a failure happened: the view, with the first feature whose expression fails for some row."""
+        if self.computed is not None:
+            return self.computed.blame()
         for name, sql in self.expressions.items():
             try:
                 self.cursor.sql(f"SELECT max(hash({sql})) FROM {self.table}").fetchall()
@@ -139,10 +142,37 @@ def view_rows(
                 return _stored(cursor, rows, names)
             case SourceRows():
                 found = _source(cursor, rows, names, again or rows.start_us is not None)
-                if rows.start_us is None:
-                    return found
-                return found.events_from(rows.start_us) if rows.events else found.from_start(rows.start_us)
+                if rows.start_us is not None:
+                    found = found.events_from(rows.start_us) if rows.events else found.from_start(rows.start_us)
+                return found if rows.pushed is None else _beside(found, _stored(cursor, rows.pushed, names))
     raise NotImplementedError(f"The duckdb engine has no rows {type(rows).__name__}.")
+
+
+def _beside(computed: ViewRows, stored: ViewRows) -> ViewRows:
+    """Rows computed from a source, and rows of the same view as stored."""
+    keys = tuple(f"__k{place}" for place in range(len(computed.keys)))
+    values = {name: quoted(f"__v {name}") for name in computed.columns}
+
+    def query(rows: ViewRows) -> str:
+        pairs = [*zip(rows.keys, keys, strict=True), *((rows.columns[name], short) for name, short in values.items())]
+        pairs += [(str(rows.event), "__e"), (str(rows.raw_event), "__raw"), (rows.sequence, "__s")]
+        pairs += [(rows.created or "CAST(NULL AS BIGINT)", "__c"), (rows.deleted or "false", "__d")]
+        columns = listed(f"{sql} AS {name}" for sql, name in pairs)
+        return f"SELECT {columns} FROM {rows.table} WHERE {rows.condition}"
+
+    return replace(
+        computed,
+        table=f"({query(computed)} UNION ALL {query(stored)})",
+        keys=keys,
+        event="__e",
+        raw_event="__raw",
+        created="__c" if computed.created else None,
+        deleted="__d" if computed.deleted else None,
+        sequence="__s",
+        columns=values,
+        condition="true",
+        computed=computed,
+    )
 
 
 def _stored(cursor: duckdb.DuckDBPyConnection, rows: StoredRows, wanted: set[str] | None) -> ViewRows:

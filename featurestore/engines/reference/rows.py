@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from featurestore.engines.reference.values import INSTANT, micros, python_values
 from featurestore.plan.nodes import Column, Computed, Rows, SourceRows
-from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE, Visibility
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE, Visibility
 
 Key = tuple[object, ...]
 
@@ -54,8 +54,11 @@ def rows_in(table: pa.Table, rows: Rows) -> list[Row]:
         found = [row for row in found if row.event is not None]
     if isinstance(rows, SourceRows) and rows.start_us is not None:
         start = rows.start_us
+        pushed = [row for row in found if row.sequence >= FIRST_PUSHED]
+        found = [row for row in found if row.sequence < FIRST_PUSHED]
         marked = rows.deleted is not None
-        return [row for row in found if row.at >= start] if rows.events else from_start(found, start, marked)
+        kept = [row for row in found if row.at >= start] if rows.events else from_start(found, start, marked)
+        return [*kept, *pushed]
     return found
 
 

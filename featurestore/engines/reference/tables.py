@@ -134,7 +134,12 @@ def canonical_table(rows: Rows) -> pa.Table:
         columns[DELETED] = pa.chunked_array([[mark is True for mark in marks.to_pylist()]], pa.bool_())
     columns |= {column.name: _computed(rows, source, column, where) for column in rows.columns}
     columns |= {name: _column(source, name, where) for name in rows.extra}
-    return pa.table(columns)
+    table = pa.table(columns)
+    return (
+        table
+        if rows.pushed is None
+        else pa.concat_tables([table, _stored_table(rows.pushed).select(table.schema.names)])
+    )
 
 
 def _stored_table(rows: StoredRows) -> pa.Table:
