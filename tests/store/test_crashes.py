@@ -15,7 +15,8 @@ from featurestore.store import FeatureStore
 from tests.store.projects import PURCHASES, day, make_project, open_project, purchases
 
 # where a process is killed: the n-th call of a function of a module
-POINTS = {
+Point = tuple[str, str, int]
+POINTS: dict[str, Point] = {
     "before the first commit": ("featurestore.offline.tables", "OfflineTables.commit", 1),
     "while rows are written": ("featurestore.materialization.writing", "stored_reader", 2),
     "between two commits": ("featurestore.offline.tables", "OfflineTables.commit", 2),
@@ -24,11 +25,21 @@ POINTS = {
     "before online is replaced": ("featurestore.online.lmdb", "LmdbOnlineStore.replace", 1),
 }
 
+PUSH_POINTS: dict[str, Point] = {
+    "before the commit": ("featurestore.offline.tables", "OfflineTables.commit", 1),
+    "while rows are written": ("featurestore.materialization.writing", "stored_reader", 1),
+    "after the commit": ("featurestore.materialization.publishing", "Publisher.publish", 1),
+    "while records are packed": ("featurestore.online.values", "_stamps", 1),
+    "before records are written": ("featurestore.online.lmdb", "LmdbOnlineStore.write", 1),
+    "while records are written": ("featurestore.online.lmdb", "_write", 1),
+}
+
 KILLED = """
 import importlib, os, signal, sys
 from datetime import timedelta
 from pathlib import Path
 from tests.store.projects import day, open_project
+from tests.store.test_crashes import PUSHED
 
 root, module_name, name, nth = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 owner = importlib.import_module(module_name)
@@ -45,11 +56,25 @@ def killing(*arguments, **named):
     return original(*arguments, **named)
 
 setattr(owner, last, killing)
-open_project(Path(root)).materialize(end=day(12), start=day(1), step=timedelta(days=5))
+store = open_project(Path(root))
+{action}
 """
+MATERIALIZE = "store.materialize(end=day(12), start=day(1), step=timedelta(days=5))"
+PUSH = "store.push('last', PUSHED)"
+PUSHED = pl.DataFrame(
+    {"customer": ["a", "b", "c"], "at": [day(4), day(11), day(13)], "amount": [1.0, 2.0, 3.0], "items": [7, 8, 9]},
+    schema_overrides={"at": pl.Datetime("us", "UTC")},
+)
 
 SPINE = pl.DataFrame({"customer": ["a", "b"] * 11, "event_timestamp": [day(1 + i) for i in range(22)]})
 ENTITIES = [{"customer": "a"}, {"customer": "b"}, {"customer": "c"}]
+
+
+def kill(root: Path, point: Point, action: str) -> None:
+    """Let another process act on the project, and kill it at the point."""
+    module, name, nth = point
+    command = [sys.executable, "-c", KILLED.replace("{action}", action), str(root), module, name, str(nth)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
 
 def answers(store: FeatureStore) -> tuple[object, ...]:
@@ -72,12 +97,46 @@ def test_a_killed_materialization_run_again_equals_one_that_was_not(
     tmp_path: Path, expected: tuple[object, ...], point: str
 ) -> None:
     make_project(tmp_path, PURCHASES, purchases=purchases()).apply()
-    module, name, nth = POINTS[point]
-    child = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), module, name, str(nth)], check=False)
-    assert child.returncode == -signal.SIGKILL
+    kill(tmp_path, POINTS[point], MATERIALIZE)
     store = open_project(tmp_path)
     store.materialize(end=day(12))
     assert answers(store) == expected
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    store = make_project(tmp_path_factory.mktemp("pushed"), PURCHASES, purchases=purchases())
+    store.apply()
+    store.materialize(end=day(12))
+    store.push("last", PUSHED)
+    return answers(store)
+
+
+@pytest.mark.parametrize("point", PUSH_POINTS)
+def test_a_killed_push_made_again_equals_one_that_was_not(
+    tmp_path: Path, expected: tuple[object, ...], pushed: tuple[object, ...], point: str
+) -> None:
+    with make_project(tmp_path, PURCHASES, purchases=purchases()) as store:
+        store.apply()
+        store.materialize(end=day(12))
+    kill(tmp_path, PUSH_POINTS[point], PUSH)
+    store = open_project(tmp_path)
+    (history, *online), before, after = answers(store)[:3], expected[:3], pushed[:3]
+    assert history in (before[0], after[0])  # no reader sees a half
+    assert tuple(online) in (before[1:], after[1:])
+    store.push("last", PUSHED)
+    assert answers(store) == pushed
+
+
+def test_a_killed_push_is_published_by_the_next_materialization(tmp_path: Path, pushed: tuple[object, ...]) -> None:
+    with make_project(tmp_path, PURCHASES, purchases=purchases()) as store:
+        store.apply()
+        store.materialize(end=day(12))
+    kill(tmp_path, PUSH_POINTS["after the commit"], PUSH)
+    store = open_project(tmp_path)
+    assert not store.status()[0].in_step
+    store.materialize(end=day(12))
+    assert answers(store) == pushed
 
 
 LIMITED = """
