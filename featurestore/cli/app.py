@@ -19,6 +19,7 @@ from featurestore.cli import (
     models,
     offline,
     online,
+    push,
     quarantine,
     serve,
     statistics,
@@ -43,6 +44,7 @@ app.command("apply")(definitions.apply)
 app.command("rollback")(versions.rollback)
 app.command("switch")(versions.switch)
 app.command("materialize")(offline.materialize)
+app.command("push")(push.push)
 app.command("historical")(offline.historical)
 app.command("online")(online.online)
 app.command("audit")(audit.audit)

@@ -59,6 +59,26 @@ def test_a_new_project_answers_history_and_lookups_at_once(shop: Path) -> None:
     assert found["features"]["amount"]["value"] == latest
 
 
+def test_a_push_is_reported_and_looked_up(tmp_path: Path) -> None:
+    with make_project(tmp_path, PURCHASES, purchases=purchases()) as store:
+        store.apply()
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"customer": "n", "at": "2024-01-13T00:00:00Z", "amount": 2.5, "items": 7}')
+    said = answer(tmp_path, "push", "last", str(rows))
+    assert said == {
+        "views": [{"view": "last", "version": 1, "rows": 1, "repeated": 0, "dropped": 0, "published": 1,
+                   "table_version": 0}],
+        "skipped": [],
+    }  # fmt: skip
+    assert "last v1 0 1 0" in " ".join(run(tmp_path, "push", "purchases", str(rows)).split())
+    [found] = answer(tmp_path, "online", "last:items", "--entity", "customer=n", "--at", "2024-01-14")
+    assert found["features"]["items"]["value"] == 7
+    rows.write_text("{")
+    assert "line 1: no JSON" in run(tmp_path, "push", "last", str(rows), code=2)
+    assert "Traceback" not in run(tmp_path, "push", "last", str(tmp_path / "none.csv"), code=2)
+    assert "There is no view or source 'lst'" in run(tmp_path, "push", "lst", str(rows), code=2)
+
+
 def test_planning_again_changes_nothing(shop: Path) -> None:
     assert "Nothing to change" in run(shop, "plan")
     assert answer(shop, "plan") == {"base_revision": 1, "changes": []}
