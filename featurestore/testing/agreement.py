@@ -33,6 +33,7 @@ from featurestore.testing.engines.tables import (
     instants,
     python_list,
     source_rows,
+    stored_rows,
     view_table,
 )
 from featurestore.testing.strategies import (
@@ -44,7 +45,7 @@ from featurestore.testing.strategies import (
     values,
     view_cases,
 )
-from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, SEQUENCE
+from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE
 
 REFERENCE = ReferenceEngine()
 
@@ -136,6 +137,23 @@ class EngineAgreement:
         with tempfile.TemporaryDirectory() as folder:
             stored = read(engine.historical(case.plan_from_store(Path(folder)), spine))
         assert_same(stored, read(engine.historical(case.plan_from_source(), spine)))
+
+    @given(case=retrieval_cases(most_views=1), start=st.none() | st.integers(-3, 7), data=st.data())
+    def test_history_from_source_beside_pushed_rows_agrees(
+        self, engine: OfflineEngine, case: RetrievalCase, start: int | None, data: st.DataObject
+    ) -> None:
+        views = tuple(view for view in case.views if view.table.events is not None)
+        with tempfile.TemporaryDirectory() as folder:
+            joins = []
+            for place, view in enumerate(views):
+                pushed = data.draw(st.sets(st.sampled_from(range(view.table.size)))) if view.table.size else set()
+                source = [row for row in range(view.table.size) if row not in pushed]
+                stored = stored_rows(
+                    taken(view.table, sorted(pushed)), Path(folder) / str(place), view.rows_per_file, FIRST_PUSHED
+                )
+                rows = replace(source_rows(taken(view.table, source)), start_us=start, pushed=stored)
+                joins.append(view.join(rows, f"v{place}"))
+            assert_history_agrees(engine, HistoricalPlan("law", "t", tuple(joins), (), (), ()), case.spine)
 
     @given(case=view_cases(holes=True), bounds=st.tuples(*[st.one_of(st.none(), st.integers(-3, 7))] * 2))
     def test_extraction_agrees(

@@ -35,6 +35,7 @@ from featurestore.testing.engines.partial import (  # noqa: E402
     OnlyRules,
     OnlyWindowsRules,
     OriginRules,
+    PushedRules,
 )
 from featurestore.testing.engines.point_in_time import JoinRules, PointInTimeRules, TieRules  # noqa: E402
 from featurestore.testing.engines.source_faults import SourceFaultRules  # noqa: E402
@@ -97,5 +98,6 @@ class OfflineEngineConformance(
     OnlyWindowsRules,
     ExcludingRules,
     OriginRules,
+    PushedRules,
 ):
     """Subclass once per engine, with a fixture `engine`."""

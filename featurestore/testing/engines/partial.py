@@ -9,11 +9,12 @@ import pytest
 
 from featurestore.dtypes import Float64, Int64, List, String, Vector
 from featurestore.engines.base import OfflineEngine
+from featurestore.errors import SourceError
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
-from featurestore.plan.nodes import FrameScan, StoredRows
+from featurestore.plan.nodes import Computed, FrameScan, SourceRows, StoredRows
 from featurestore.plan.windows import CurrentWindowsPlan, WindowSteps
 from featurestore.testing.engines.materialization import Told, told
-from featurestore.testing.engines.suite import EngineSuite, read
+from featurestore.testing.engines.suite import ABSENT, PRESENT, EngineSuite, answers, ask, history, read, spine_of
 from featurestore.testing.engines.tables import (
     Layout,
     ViewTable,
@@ -29,7 +30,7 @@ from featurestore.testing.engines.tables import (
     view_table,
     with_column,
 )
-from featurestore.testing.engines.windows import total
+from featurestore.testing.engines.windows import total, windows_of
 from featurestore.timeline import EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE
 
 NAN, OTHER_NAN = float("nan"), -float("nan")
@@ -212,6 +213,49 @@ class OriginRules(EngineSuite):
             "source": [("a", 10, 1), ("a", 20, 2)],
             "pushed": [("a", 30, 3)],
         }
+
+
+class PushedRules(EngineSuite):
+    """Rows computed from a source answer together with rows that were pushed."""
+
+    def _beside(self, source: ViewTable, pushed: ViewTable, folder: Path, **rules: object) -> SourceRows:
+        stored = stored_rows(pushed, folder, first=FIRST_PUSHED)
+        rows = replace(source_rows(source), pushed=stored)
+        return replace(rows, **rules)  # type: ignore[arg-type]  # its fields
+
+    def test_pushed_rows_take_their_place_among_the_sources(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        rows = self._beside(view_table(("a", 10, 1), ("a", 30, 3)), view_table(("a", 20, 2), ("b", 5, 9)), tmp_path)
+        spine = [("a", 10), ("a", 20), ("a", 30), ("b", 5), ("b", 4)]
+        assert ask(engine, rows, spine) == [(1, PRESENT), (2, PRESENT), (3, PRESENT), (9, PRESENT), ABSENT]
+
+    def test_of_equal_times_the_pushed_row_counts(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        source = corrected_table(("a", 10, 11, 1), ("b", 10, 12, 2))
+        rows = self._beside(source, corrected_table(("a", 10, 11, 3), ("b", 10, 11, 4)), tmp_path)
+        assert ask(engine, rows, [("a", 20), ("b", 20)]) == [(3, PRESENT), (2, PRESENT)]
+
+    def test_no_start_leaves_pushed_rows_out(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        source = view_table(("a", 10, 1), ("a", 20, 2), ("a", 40, 4), ("b", 10, 8))
+        rows = self._beside(source, view_table(("a", 15, 5), ("b", 25, 9), ("b", 12, 7)), tmp_path, start_us=30)
+        spine = [("a", 15), ("a", 20), ("a", 40), ("b", 10), ("b", 12), ("b", 30)]
+        expected = [(5, PRESENT), (2, PRESENT), (4, PRESENT), (8, PRESENT), (7, PRESENT), (9, PRESENT)]
+        assert ask(engine, rows, spine) == expected
+
+    def test_windows_cover_pushed_events(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        source, pushed = view_table(("a", 3, 1), ("a", 8, 2)), view_table(("a", 2, 4), ("a", 9, 8))
+        rows = self._beside(source, pushed, tmp_path, start_us=5, events=True)
+        join = windows_of(rows, total(None))
+        assert answers(history(engine, spine_of([("a", 5), ("a", 10)]), join), "y") == [(4, PRESENT), (14, PRESENT)]
+
+    def test_a_pushed_marker_cancels_a_row_of_the_source(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        rows = self._beside(marked_table(("a", 10, 10, 1), ("a", 20, 20, 2)), marked_table(("a", 20, 30)), tmp_path)
+        assert ask(engine, rows, [("a", 25)]) == [(1, PRESENT)]
+
+    def test_an_expression_that_fails_names_its_feature(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        source = view_table(("a", 10, 0))
+        rows = self._beside(source, view_table(("a", 20, 2)), tmp_path)
+        failing = replace(rows, columns=(Computed("x", Int64, "", "CAST('many' || x AS BIGINT)"),))
+        with pytest.raises(SourceError, match="'x'"):
+            ask(engine, failing, [("a", 25)])
 
 
 def _one_row(folder: Path) -> StoredRows:
