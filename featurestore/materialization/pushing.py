@@ -50,7 +50,8 @@ class Pusher:
         token = leases.enter_context(self.tables.lease(target.table, self.lease_wait_s))
         snapshot = self.tables.snapshot(target.table)
         version = target.versions[0]
-        return TableWriter(self.tables, version.record, version.version, token, self.judge.now_us, snapshot)
+        now_us, recorder = self.judge.now_us, self.publisher.recorder
+        return TableWriter(self.tables, version.record, version.version, token, now_us, snapshot, recorder)
 
     def _admitted(self, writer: TableWriter, scan: Scan) -> _Admitted:
         """What is new of the rows; raises GateRefused, and InputError for rows that do not look as declared."""
