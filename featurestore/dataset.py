@@ -58,7 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     `members` is what was asked for, `service` the service that was named (with its `service_meaning`); `keys` are the
     spine's join key columns; `on_demand` maps on-demand views to the digests of their meanings; `engine` maps packages
-    to their versions; `sha256` is the digest of the dataset's file.
+    to their versions; `sha256` is the digest of the dataset's file. `erased_rows` were taken out of it since.
     """
 
     features: str
@@ -77,6 +77,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     engine: dict[str, str]
     sha256: str
     division: Division | None = None
+    erased_rows: int = 0
 
     @staticmethod
     def of(record: DatasetRecord) -> Manifest:

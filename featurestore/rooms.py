@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from featurestore.materialization.switching import Switcher
     from featurestore.offline.tables import OfflineTables
     from featurestore.online.base import OnlineStore
+    from featurestore.upkeep.erasing import Eraser
 
 
 class Rooms:
@@ -79,6 +80,23 @@ class Rooms:
         files = LogFiles(self.root / self.configuration.audit.path)
         definitions = self.configuration.definitions
         return Auditor(files, self.tables, self.engine, lambda steps: resolve_functions(steps, self.root, definitions))
+
+    @cached_property
+    def _eraser(self) -> Eraser:
+        from featurestore.audit.records import LogFiles
+        from featurestore.upkeep.erasing import Eraser
+        from featurestore.upkeep.sources import SourceLooker
+
+        return Eraser(
+            root=self.root,
+            registry=self.registry,
+            tables=self.tables,
+            publisher=self._materializer.publisher,
+            log=LogFiles(self.root / self.configuration.audit.path),
+            quarantine=self.quarantine,
+            looker=SourceLooker(str(self.root), self.engine),
+            now_us=self.now_us,
+        )
 
     @cached_property
     def quarantine(self) -> Quarantine:

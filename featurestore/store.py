@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from featurestore.definitions import FeatureService
 from featurestore.errors import InputError, UnknownNameError
+from featurestore.keeping import Keeping
 from featurestore.plan.building import ViewInput, build_historical_plan, build_lookup_plan
 from featurestore.plan.catalog import Catalog
 from featurestore.plan.intervals import Asked
@@ -18,13 +19,11 @@ from featurestore.plan.selection import Selection, asked_versions, select
 from featurestore.registry.base import ModelRecord, Move, Revision
 from featurestore.registry.diff import CatalogDiff, diff
 from featurestore.registry.finding import VersionFinder, with_versions
-from featurestore.rooms import Rooms
 from featurestore.timeline import Clock, duration_us, instant_us, present_us
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from featurestore.audit.report import AuditReport
     from featurestore.dataset import Dataset
     from featurestore.datasets import Datasets
     from featurestore.materialization.report import MaterializationReport, Progress, PushReport
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 DEFAULT_STEP = timedelta(days=30)
 
 
-class FeatureStore(Rooms):
+class FeatureStore(Keeping):
     """A project's feature store: `FeatureStore(".")` finds featurestore.toml in the folder or above it.
 
     Safe for threads. Cheap to make: each room opens when it is first used. `now_us` is the clock.
@@ -336,23 +335,6 @@ class FeatureStore(Rooms):
         if view not in catalog.views:
             raise UnknownNameError("view", view, catalog.views)
         return view_statistics(catalog.views[view], self.tables, (since, until), events=events)
-
-    def audit(
-        self, service: FeatureService | str, since: datetime | None = None, until: datetime | None = None
-    ) -> AuditReport:
-        """What a service served in [since, until), as logged, held against history as of the versions it was read from.
-
-        On a healthy store every cell is equal. Raises UnknownNameError for a service that is neither applied nor in the
-        log, and OfflineStoreError when the log cannot be read.
-        """
-        name = service.name if isinstance(service, FeatureService) else service
-        if self.served is not None:
-            self.served.flush()
-        known = {*self._auditor.files.services(), *self.catalog().services}
-        if name not in known:
-            raise UnknownNameError("service", name, known)
-        bounds = (None if at is None else instant_us(at, what) for at, what in ((since, "since"), (until, "until")))
-        return self._auditor.audit(name, *bounds)
 
     def _lookup(self, features: Features) -> Lookup:
         name = features if type(features) is str else _named(features)

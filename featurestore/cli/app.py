@@ -14,6 +14,7 @@ from featurestore.cli import (
     datasets,
     definitions,
     describe,
+    erase,
     init,
     keys,
     models,
@@ -48,6 +49,7 @@ app.command("push")(push.push)
 app.command("historical")(offline.historical)
 app.command("online")(online.online)
 app.command("audit")(audit.audit)
+app.command("erase")(erase.erase)
 app.command("sql")(offline.sql)
 app.command("describe")(describe.describe)
 app.command("status")(status.status)

@@ -33,8 +33,8 @@ def online(
         keys = {name: dtype for view in plan.views for name, dtype in view.keys}
         answer = store.get_online_features(
             asked,
-            [_row(text, keys, "join key") for text in entity],
-            None if request is None else [_row(text, dict(plan.request), "request column") for text in request],
+            [typed_row(text, keys, "join key") for text in entity],
+            None if request is None else [typed_row(text, dict(plan.request), "request column") for text in request],
             None if at is None else parse_instant(at),
         )
         values, statuses, times = answer.to_dict(), answer.statuses, answer.event_timestamps
@@ -65,7 +65,7 @@ def online(
         )
 
 
-def _row(text: str, types: dict[str, DType], what: str) -> dict[str, Value]:
+def typed_row(text: str, types: dict[str, DType], what: str) -> dict[str, Value]:
     """A row from `key=value,key=value` or from a JSON object, each value as its type has it."""
     if text.lstrip().startswith("{"):
         try:

@@ -131,6 +131,19 @@ class Quarantine:
         )
         return waiver
 
+    def rewrite(self, entry: Entry, rows: pa.Table) -> None:
+        """Leave these of an entry's rows, and no examples in its reasons; without rows the entry and its release go."""
+        path = self._rows_path(entry.id)
+        if not rows.num_rows:
+            path.unlink()
+            self._waiver_path(entry.id).unlink(missing_ok=True)
+            return
+        reasons = tuple(dataclasses.replace(reason, example=None) for reason in entry.reasons)
+        told = dataclasses.replace(entry, refused_rows=rows.num_rows, reasons=reasons, waiver=None)
+        metadata = {**(rows.schema.metadata or {}), _METADATA: msgspec.json.encode(told)}
+        described = rows.replace_schema_metadata(metadata)
+        self._write(path, lambda file: pq.write_table(described, file))
+
     def waivers(self, view: str) -> tuple[Waiver, ...]:
         """All releases for a view, the oldest first: what `Gate.check` takes."""
         found = (self._waiver(path.name.partition(".")[0]) for path in self._directory.glob("*.waiver.json"))

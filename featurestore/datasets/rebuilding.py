@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from featurestore.dataset import Dataset, file_digest
+from featurestore.dataset import Dataset, Manifest, file_digest
 from featurestore.datasets.comparison import ColumnDifference, compare_in_place
 from featurestore.datasets.making import changed_engine, copied, divided_again
 
@@ -29,10 +29,15 @@ class Rebuild:
     path: str | None = None
 
 
+def erased_since(manifest: Manifest) -> tuple[str, ...]:
+    """What an erasure did to a dataset."""
+    return (f"{manifest.erased_rows} rows were erased from it",) if manifest.erased_rows else ()
+
+
 def judge(dataset: Dataset, made: Path, rows: int) -> Rebuild:
     """What is to be said of a file that was made again; restores the saved one when it is lost and the bytes agree."""
     manifest = dataset.manifest
-    changes = list(changed_engine(manifest.engine))
+    changes = [*erased_since(manifest), *changed_engine(manifest.engine)]
     if divided_again(manifest, made) != manifest.division:
         changes.append("its split puts rows into other parts")
     saved = file_digest(dataset.path) if dataset.path.is_file() else None

@@ -22,7 +22,7 @@ from featurestore.datasets.making import (
     spine_obstacle,
     write_spine,
 )
-from featurestore.datasets.rebuilding import Rebuild, judge
+from featurestore.datasets.rebuilding import Rebuild, erased_since, judge
 from featurestore.definitions.splits import Split
 from featurestore.engines.base import FileSpine
 from featurestore.errors import FeatureStoreError, InputError, OfflineStoreError, UnknownNameError
@@ -106,7 +106,7 @@ class Datasets:
         recalled = recall(manifest, self.registry, self.tables)
         lost = spine_obstacle(manifest.spine, self.root)
         obstacles = (*([lost] if lost else []), *recalled.obstacles)
-        changes = changed_engine(manifest.engine)
+        changes = (*erased_since(manifest), *changed_engine(manifest.engine))
         if recalled.pins is None or obstacles:
             return Rebuild(saved.reference, identical=False, obstacles=obstacles, changes=changes)
         with self._scratch(1) as (made,):

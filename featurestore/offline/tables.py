@@ -22,11 +22,11 @@ from featurestore.offline.lease import lease
 from featurestore.timeline import EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE, format_instant, to_datetime
 
 UNBOUNDED = -(2**63)  # stands for the beginning of time, where a first run took everything; and for no mark at all
-_LAYOUT = WriterProperties(compression="SNAPPY", max_row_group_size=122_880)  # what DuckDB reads in one go
+LAYOUT = WriterProperties(compression="SNAPPY", max_row_group_size=122_880)  # what DuckDB reads in one go
 _START, _WATERMARK, _REACH = "featurestore.start", "featurestore.watermark", "featurestore.reach"
-_CREATED, _LEASE = "featurestore.created", "featurestore.lease"
+_CREATED, LEASE = "featurestore.created", "featurestore.lease"
 _STATISTICS = "featurestore.statistics"  # names what was counted; a commit that counts nothing leaves it as it is
-_COMMITTED_AT = "featurestore.committed_at"  # microseconds of the store's clock; in the log's metadata as well
+COMMITTED_AT = "featurestore.committed_at"  # microseconds of the store's clock; in the log's metadata as well
 _SETTINGS = {"delta.enableExpiredLogCleanup": "false"}  # old versions answer `as_of`; upkeep decides how long
 
 
@@ -132,7 +132,7 @@ class OfflineTables:
         delta = self._delta(table)
         if delta is None:
             return None
-        commits = {int(entry["version"]): int(entry[_COMMITTED_AT]) for entry in delta.history()}
+        commits = {int(entry["version"]): int(entry[COMMITTED_AT]) for entry in delta.history()}
         known = [version for version, instant in commits.items() if instant <= at_us]
         if not known:
             since_us = min(commits.values())
@@ -235,12 +235,12 @@ def _write(target: Path | DeltaTable, commit: Commit, rows: pa.RecordBatchReader
         _WATERMARK: marks.watermark_us,
         _REACH: marks.reach_us,
         _CREATED: marks.created_us,
-        _LEASE: commit.token,
-        _COMMITTED_AT: at_us,
+        LEASE: commit.token,
+        COMMITTED_AT: at_us,
         **({} if commit.statistics is None else {_STATISTICS: commit.statistics}),
     }
     properties = CommitProperties(
-        custom_metadata={**commit.notes, _COMMITTED_AT: str(at_us)},
+        custom_metadata={**commit.notes, COMMITTED_AT: str(at_us)},
         app_transactions=[Transaction(name, UNBOUNDED if us is None else us) for name, us in states.items()],
         max_commit_retries=0,
     )
@@ -249,12 +249,12 @@ def _write(target: Path | DeltaTable, commit: Commit, rows: pa.RecordBatchReader
             target,
             rows,
             mode="error",
-            configuration=_SETTINGS,
+            configuration={**_SETTINGS, **_counted_columns(rows.schema)},
             commit_properties=properties,
-            writer_properties=_LAYOUT,
+            writer_properties=LAYOUT,
         )
     elif commit.replaced is None:
-        write_deltalake(target, rows, mode="append", commit_properties=properties, writer_properties=_LAYOUT)
+        write_deltalake(target, rows, mode="append", commit_properties=properties, writer_properties=LAYOUT)
     else:
         write_deltalake(
             target,
@@ -262,13 +262,18 @@ def _write(target: Path | DeltaTable, commit: Commit, rows: pa.RecordBatchReader
             mode="overwrite",
             predicate=_predicate(commit.replaced),
             commit_properties=properties,
-            writer_properties=_LAYOUT,
+            writer_properties=LAYOUT,
         )
+
+
+def _counted_columns(schema: pa.Schema) -> dict[str, str]:
+    """The columns whose bounds stand in the log: what commits select by. Bounds of keys would outlive an erased key."""
+    return {"delta.dataSkippingStatsColumns": ",".join(n for n in (EVENT_TIMESTAMP, SEQUENCE) if n in schema.names)}
 
 
 def _snapshot(table: str, delta: DeltaTable) -> Snapshot:
     marks = [delta.transaction_version(name) for name in (_START, _WATERMARK, _REACH, _CREATED)]
-    token, committed_at = (delta.transaction_version(name) for name in (_LEASE, _COMMITTED_AT))
+    token, committed_at = (delta.transaction_version(name) for name in (LEASE, COMMITTED_AT))
     if token is None or committed_at is None or None in marks:
         raise ValueError("it carries no watermark, so this platform did not write it")
     actions = pa.table(delta.get_add_actions(flatten=True))

@@ -196,6 +196,10 @@ class Registry(Protocol):
         """All datasets, or all versions of one, newest first."""
         ...
 
+    def change_dataset(self, dataset: DatasetRecord) -> None:
+        """Put a dataset's record in the place of that of its name and version: its rows were erased in part."""
+        ...
+
     def add_model(self, model: ModelRecord) -> ModelRecord:
         """Record a model under the next version of its name, and return it with that version."""
         ...

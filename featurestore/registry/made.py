@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, func, insert, select, update
 
 from featurestore.registry import tables
 from featurestore.registry.base import DatasetRecord, ModelRecord
@@ -17,6 +17,14 @@ def insert_dataset(connection: Connection, dataset: DatasetRecord) -> DatasetRec
     row = {**asdict(given), "manifest": json.dumps(given.manifest, sort_keys=True)}
     connection.execute(insert(tables.datasets).values(row))
     return given
+
+
+def update_dataset(connection: Connection, dataset: DatasetRecord) -> None:
+    """Put a dataset's record in the place of that of its name and version."""
+    columns = tables.datasets.c
+    row = {**asdict(dataset), "manifest": json.dumps(dataset.manifest, sort_keys=True)}
+    this = (columns.name == dataset.name) & (columns.version == dataset.version)
+    connection.execute(update(tables.datasets).where(this).values(row))
 
 
 def read_datasets(connection: Connection, name: str | None) -> tuple[DatasetRecord, ...]:

@@ -171,6 +171,11 @@ class SqlRegistry:
         with self._database.reading() as connection:
             return () if connection is None else made.read_datasets(connection, name)
 
+    def change_dataset(self, dataset: DatasetRecord) -> None:
+        """Put a dataset's record in the place of that of its name and version."""
+        with self._database.writing(tables.metadata) as connection:
+            made.update_dataset(connection, dataset)
+
     def add_model(self, model: ModelRecord) -> ModelRecord:
         """Record a model under the next version of its name, and return it with that version."""
         with self._database.writing(tables.metadata) as connection:

@@ -1,0 +1,1 @@
+"""What is done to a store beside filling and asking it: erasing an entity, and sweeping what nothing needs."""
