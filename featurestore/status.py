@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from featurestore.errors import RecordsLostError
 from featurestore.materialization.publishing import Publisher
 from featurestore.materialization.waiting import Waiting
 from featurestore.offline.tables import OfflineTables
@@ -18,8 +19,9 @@ class ViewStatus:
     """One version of a view in use: None where nothing was committed, or nothing published.
 
     `rows` counts committed rows, `keys` online records; `in_step` whether what is online was read from the newest
-    table version. `last_event_us` is the greatest event time that is committed. `uses` says what uses the version
-    (`UsedVersion.reasons`), `waits` why it does not serve as applied.
+    table version, `lost` whether the online store has lost records of it. `last_event_us` is the greatest event time
+    that is committed. `uses` says what uses the version (`UsedVersion.reasons`), `waits` why it does not serve as
+    applied.
     """
 
     view: str
@@ -34,6 +36,7 @@ class ViewStatus:
     age: Age
     uses: tuple[str, ...] = (SERVES, APPLIED)
     waits: str | None = None
+    lost: bool = False
 
 
 def view_statuses(
@@ -47,6 +50,12 @@ def view_statuses(
         view = version.version.record
         snapshot = tables.snapshot(version.table)
         published = publisher.published(view)
+        keys, lost = None, False
+        if published:
+            try:
+                keys = publisher.store.count(version.namespace)
+            except RecordsLostError:
+                lost = True
         watermark = snapshot.watermark_us if snapshot else None
         last_event = last_event_us(view, tables, snapshot.statistics) if snapshot else None
         yield ViewStatus(
@@ -56,10 +65,11 @@ def view_statuses(
             watermark_us=watermark,
             committed_at_us=snapshot.committed_at_us if snapshot else None,
             table_version=snapshot.version if snapshot else None,
-            keys=publisher.store.count(version.namespace) if published else None,
-            in_step=bool(published and snapshot and published.version == snapshot.version),
+            keys=keys,
+            in_step=bool(published and snapshot and published.version == snapshot.version and not lost),
             last_event_us=last_event,
             age=age_of(view, watermark, last_event, now_us),
             uses=version.reasons,
             waits=reasons.get(view.name) if APPLIED in version.reasons else None,
+            lost=lost,
         )

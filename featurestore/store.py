@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from featurestore.dataset import Dataset
     from featurestore.datasets import Datasets
+    from featurestore.materialization.rebuilding import Rebuilt
     from featurestore.materialization.report import MaterializationReport, Progress, PushReport
     from featurestore.materialization.waiting import Waiting
     from featurestore.models import Models
@@ -313,6 +314,21 @@ class FeatureStore(Keeping):
             from featurestore.materialization.waiting import explained
 
             raise explained(error, named, self.catalog(), self.waiting()) from error
+
+    def rebuild_online(self, views: Sequence[str] | None = None, *, check: bool = True) -> tuple[Rebuilt, ...]:
+        """Fill the online store again with what is committed, after it was emptied or has lost records.
+
+        `views` names views, or versions (`last@2`); by default all in use. A view that is stopped leaves the others
+        running; with `check` its error is raised in the end.
+        """
+        from featurestore.materialization.rebuilding import rebuild_versions
+        from featurestore.materialization.rounds import chosen_versions
+
+        chosen = chosen_versions(views, self.versions(), self.registry.view_versions())
+        rebuilt = tuple(rebuild_versions(chosen, self._materializer))
+        if check and (error := next((one.error for one in rebuilt if one.error is not None), None)) is not None:
+            raise error
+        return rebuilt
 
     def status(self) -> tuple[ViewStatus, ...]:
         """How far each view is, offline and online, and what serves: one for each version in use."""

@@ -1,4 +1,4 @@
-"""`featurestore online`."""
+"""`featurestore online`: look up, and rebuild."""
 
 from __future__ import annotations
 
@@ -6,15 +6,69 @@ import json
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
-from featurestore.cli.output import JsonFlag, print_json, print_table
+from featurestore.cli.output import JsonFlag, print_error, print_json, print_table, print_text
 from featurestore.cli.project import open_store
 from featurestore.dtypes import DType, Json, Value, from_json, to_json
 from featurestore.errors import InputError, UnknownNameError
 from featurestore.timeline import parse_instant
 
 
-def online(
+class _LookupUnlessNamed(TyperGroup):
+    """`featurestore online buyer_v1 ...` is `featurestore online lookup buyer_v1 ...`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # its base is hidden
+        """Put `lookup` before what names no command and asks for no help."""
+        is_lookup = args and args[0] not in self.commands and args[0] not in ctx.help_option_names
+        return super().parse_args(ctx, ["lookup", *args] if is_lookup else args)
+
+
+app = typer.Typer(
+    cls=_LookupUnlessNamed, no_args_is_help=True, help="Look up the present features of entities; fill the store again."
+)
+
+
+@app.command("rebuild")
+def rebuild(
+    views: Annotated[list[str] | None, typer.Argument(help="Views, or versions (last@2); by default all.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Fill the online store again from what is committed, after it was emptied or has lost records."""
+    with open_store() as store:
+        rebuilt = store.rebuild_online(views or None, check=False)
+    errors = [one.error for one in rebuilt if one.error is not None]
+    if as_json:
+        print_json(
+            {
+                "views": [
+                    {
+                        "view": one.view,
+                        "version": one.version,
+                        "records": one.records,
+                        "seconds": round(one.seconds, 3),
+                        "error": None if one.error is None else str(one.error),
+                    }
+                    for one in rebuilt
+                ]
+            }
+        )
+    else:
+        print_table(
+            ("view", "version", "records", "seconds"),
+            [(one.view, one.version, one.records, round(one.seconds, 2)) for one in rebuilt],
+        )
+        for one in rebuilt:
+            if one.error is not None:
+                print_error(one.error)
+            elif one.records is None:
+                print_text(f"{one.view}: nothing is committed yet; run `featurestore materialize`")
+    if errors:
+        raise typer.Exit(errors[0].exit_code)
+
+
+@app.command("lookup")
+def lookup(
     features: Annotated[list[str], typer.Argument(help="A service, or view:feature references.")],
     entity: Annotated[
         list[str],

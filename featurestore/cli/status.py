@@ -46,6 +46,7 @@ def status(as_json: JsonFlag = False) -> None:
                     "freshness": v.age.freshness,
                     "online_keys": v.keys,
                     "online_in_step": v.in_step,
+                    "online_lost": v.lost,
                     "uses": list(v.uses),
                     "waits": v.waits,
                 }
@@ -78,7 +79,7 @@ def _row(v: ViewStatus) -> tuple[object, ...]:
         None if v.age.lag_us is None else _lag(v.age.lag_us),
         _freshness(v.age),
         v.keys,
-        None if v.keys is None else "in step" if v.in_step else "behind: materialize heals it",
+        _online(v),
     )
 
 
@@ -88,6 +89,14 @@ def _freshness(age: Age) -> Text:
 
     steps = f", {age.steps_behind:,} steps behind" if age.steps_behind and age.steps_behind > 1 else ""
     return Text(f"{age.freshness}{steps}", style=_COLOURS[age.freshness])
+
+
+def _online(view: ViewStatus) -> str | None:
+    if view.lost:
+        return "records lost: online rebuild heals it"
+    if view.keys is None:
+        return None
+    return "in step" if view.in_step else "behind: materialize heals it"
 
 
 def _instant(micros: int | None) -> str | None:

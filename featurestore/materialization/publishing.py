@@ -10,6 +10,7 @@ import pyarrow as pa
 from featurestore.arrow import ipc_stream
 from featurestore.dtypes import parse
 from featurestore.engines.base import OfflineEngine
+from featurestore.errors import RecordsLostError
 from featurestore.offline.tables import UNBOUNDED, Snapshot
 from featurestore.online.base import OnlineStore
 from featurestore.online.values import Publication, pack_changes, pack_records
@@ -53,7 +54,7 @@ class Publisher:
         Does nothing when it stands there already, unless `anew`, and for a windowed view without watermark, which has
         no step. Writes only the keys that a change touched when the namespace stood at the version it began on, and
         takes the records of those away that have no step any more; otherwise replaces the whole in one switch, which
-        also heals what a crash left behind.
+        also heals what a crash left behind, or what the store has lost.
         """
         space = self.namespace(view)
         target = _publication(view, snapshot)
@@ -71,7 +72,11 @@ class Publisher:
                 return self.store.replace(space, pack_records(values, rows.keys, _columns(view)), meta=target.pack())
             # what is written is newer than what stands there, also where a correction takes a row back
             changes = pack_changes(values, rows.keys, _columns(view))
-            return self.store.write(space, changes, compare=False, meta=target.pack()).written
+            try:
+                return self.store.write(space, changes, compare=False, meta=target.pack()).written
+            except RecordsLostError:
+                pass  # the whole heals it
+        return self.publish(view, snapshot, anew=True)
 
     def count(self, view: ViewRecord, snapshot: Snapshot) -> int:
         """How many records a table version gives, counted from its rows."""

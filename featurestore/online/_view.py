@@ -43,7 +43,8 @@ class CompiledView:
             return known[1]
         if meta is None:
             raise NotPublishedError(
-                f"View '{self.label}' was never published to the online store; run `featurestore materialize`."
+                f"View '{self.label}' was never published to the online store; run `featurestore materialize`, or "
+                "`featurestore online rebuild` when the store was emptied."
             )
         publication = Publication.unpack(meta)
         self._known = (meta, publication)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -176,6 +177,24 @@ def test_the_status_says_how_far_each_view_is(shop: Path) -> None:
     assert "in step" in run(shop, "status")
 
 
+def test_lookup_may_be_left_out(shop: Path) -> None:
+    asked = ("buyer_v1", "--entity", "customer=c01")
+    assert answer(shop, "online", *asked) == answer(shop, "online", "lookup", *asked)
+    assert answer(shop, "online", "--entity", "customer=c01", "buyer_v1")
+    assert "rebuild" in run(shop, "online", "--help")
+
+
+def test_the_online_store_is_rebuilt_after_it_was_lost(shop: Path) -> None:
+    shutil.rmtree(shop / "data" / "online")
+    said = run(shop, "online", "buyer_v1", "--entity", "customer=c01", code=2)
+    assert "run `featurestore materialize`, or `featurestore online rebuild` when the store was emptied" in said
+    [view] = answer(shop, "online", "rebuild")["views"]
+    assert (view["view"], view["version"], view["records"], view["error"]) == ("last_purchase", 1, 20, None)
+    [found] = answer(shop, "online", "buyer_v1", "--entity", "customer=c01")
+    assert found["features"]["amount"]["status"] == "PRESENT"
+    assert "20" in run(shop, "online", "rebuild", "last_purchase")
+
+
 WRONG = [
     (("historical", "buyer", "--spine", "data/labels.parquet"), "There is no service 'buyer'. Available: buyer_v1."),
     (("historical", "buyer_v1", "--spine", "nothing.parquet"), "nothing.parquet does not exist"),
@@ -187,6 +206,7 @@ WRONG = [
     (("online", "buyer_v1", "--entity", "{"), "is no JSON object"),
     (("online", "buyer_v1", "--entity", "customer=c01", "--at", "2020-01-01"), "cannot answer at 2020-01-01"),
     (("online", "buyer_v1", "--entity", "customer=c01", "--at", "2030-01-01T05:00"), "has no time zone"),
+    (("online", "rebuild", "lost"), "There is no view 'lost'. Available: last_purchase."),
     (("materialize", "--end", "2100-01-01"), "lies in the future"),
     (("materialize", "--end", "yesterday"), "'yesterday' is no instant"),
     (("materialize", "--step", "fast"), "'fast' is no duration"),
