@@ -119,6 +119,53 @@ def test_a_row_sent_again_comes_back(tmp_path: Path) -> None:
         assert shown["amount"].to_list() == [2.0, 6.0, 7.0]  # 6.0 is what was corrected, as ever
 
 
+def test_a_pushed_marker_cancels_a_row_of_the_source_at_once(tmp_path: Path) -> None:
+    with make_project(tmp_path, PLAIN, purchases=purchases()) as store:
+        store.apply()
+        store.materialize(end=day(10))
+        store.push("last", CANCELLED.tail(2).drop("amount").with_columns(amount=pl.lit(None, pl.Float64)))
+        expected = [2.0, None, 4.0]
+        assert online(store, "last:amount", day(15)) == history(store, "last:amount", day(9)) == expected
+        assert history(store, "last:amount", day(9), from_source=True) == expected
+        assert store.sql('SELECT customer FROM "last" ORDER BY ALL')["customer"].to_list() == ["a", "c"]
+        store.materialize(start=day(1), end=day(10))
+        assert online(store, "last:amount", day(15)) == history(store, "last:amount", day(9)) == expected
+        back = purchases(("b", 5, 13, 7.0, "y")).tail(1)
+        store.push("last", back)
+        assert online(store, "last:amount", day(15)) == history(store, "last:amount", day(9)) == [2.0, 7.0, 4.0]
+
+
+def test_a_pushed_marker_of_the_row_in_force_at_the_start_leaves_nothing_before_it(tmp_path: Path) -> None:
+    with make_project(tmp_path, PLAIN, purchases=purchases()) as store:
+        store.apply()
+        store.materialize(start=day(8), end=day(10))
+        assert history(store, "last:amount", day(9)) == [6.0, 5.0, 4.0]
+        store.push("last", CANCELLED.tail(2))
+        expected = [None, None, 4.0]  # what lies before the row in force at the start was never committed
+        assert online(store, "last:amount", day(15)) == history(store, "last:amount", day(9)) == expected
+        assert history(store, "last:amount", day(9), from_source=True) == expected
+
+
+def test_a_pushed_marker_that_will_be_known_later_cancels_from_then_on(tmp_path: Path) -> None:
+    with make_project(tmp_path, AS_KNOWN, purchases=purchases()) as store:
+        store.apply()
+        store.materialize(end=day(10))
+        store.push("last", CANCELLED.tail(2))
+        for number, expected in {10: [6.0, 5.0, 4.0], 11: [2.0, 5.0, 4.0], 12: [2.0, None, 4.0]}.items():
+            assert online(store, "last:amount", day(number)) == expected
+            assert history(store, "last:amount", day(number)) == expected
+
+
+def test_a_pushed_marker_cancels_an_event_in_windows(tmp_path: Path) -> None:
+    with make_project(tmp_path, DAILY, purchases=purchases()) as store:
+        store.apply()
+        store.materialize(end=day(10))
+        store.push("sums", CANCELLED.tail(2))
+        expected = [2.0, None, 4.0]
+        assert online(store, "sums:sum", day(15)) == history(store, "sums:sum", day(9)) == expected
+        assert history(store, "sums:sum", day(9), from_source=True) == expected
+
+
 def test_cancelled_events_leave_windows_sql_and_views_on_them(tmp_path: Path) -> None:
     total = DAILY + (
         'busy = FeatureView("busy", entities=[customer], source=sums, features=[Feature("n", Int64, column="count")])\n'
