@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from featurestore.plan.historical import HistoricalPlan
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
 from featurestore.plan.nodes import Column, Scan
+from featurestore.plan.ranges import RangePlan
 from featurestore.plan.windows import CurrentWindowsPlan
 
 if TYPE_CHECKING:
@@ -58,6 +59,16 @@ class OfflineEngine(Protocol):
         """The spine's columns, each join's columns, and for each join an int8 column `<label>__status`.
 
         One row per spine row, same order. The reader is valid inside the `with` block only.
+        """
+        ...
+
+    def in_range(
+        self, plan: RangePlan, entities: pa.Table | None = None
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        """The steps of a view in a range, as RangePlan says.
+
+        `entities` has columns named as the join looks keys up: only those entities; None: all. Raises InputError when
+        a column is missing or of another type.
         """
         ...
 

@@ -23,6 +23,7 @@ from featurestore.plan.catalog import (
 from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin, Projection
 from featurestore.plan.lookup import LookupColumn, LookupPlan, ViewLookup
 from featurestore.plan.nodes import Rows
+from featurestore.plan.ranges import RangePlan
 from featurestore.plan.selection import Selection
 from featurestore.plan.views import namespace, published_columns, window_steps
 from featurestore.plan.windows import WindowJoin
@@ -95,6 +96,13 @@ def _join(reading: _Reading, given: ViewInput) -> PointInTimeJoin | WindowJoin:
         visibility=view.source.visibility,
         timeless=view.source.timeless,
     )
+
+
+def build_range_plan(view: ViewRecord, given: ViewInput, start_us: int, end_us: int) -> RangePlan:
+    """The steps of all features of a view in [start_us, end_us)."""
+    names = [(feature.name, feature.name) for feature in view.outputs]
+    reading = _Reading(view.name, view, tuple((key, key) for key, _ in view.keys), names)
+    return RangePlan(_join(reading, given), start_us, end_us)
 
 
 def build_lookup_plan(selection: Selection, catalog: Catalog, project: str) -> LookupPlan:

@@ -51,18 +51,25 @@ def standing(cursor: duckdb.DuckDBPyConnection, rows: str) -> str:
     return "SELECT id, v, max(e) OVER (PARTITION BY id ORDER BY v) AS e FROM __spans WHERE until IS NULL"
 
 
+def every_standing(for_good: str) -> str:
+    """A query of (id, v, e): from v until the next v of the id the event time that answers, for good or for a while.
+
+    `for_good` is what `standing` gave; e is null where nothing stands.
+    """
+    later = "ON b.id = o.id AND b.v >= o.v"
+    return (
+        f"WITH lasting AS MATERIALIZED ({for_good}) "
+        f"SELECT b.id, b.v, greatest(b.e, o.e) AS e FROM lasting b ASOF LEFT JOIN __instants o {later} UNION ALL "
+        f"SELECT b.id, b.v, greatest(b.e, o.e) AS e FROM __instants b ASOF LEFT JOIN lasting o {later}"
+    )
+
+
 def published(cursor: duckdb.DuckDBPyConnection, rows: str) -> str:
     """A query of the sequences of the rows that answer at some v, and of the markers that cancel one of them.
 
     `rows` as for `standing`.
     """
-    for_good = standing(cursor, rows)
-    later = "ON b.id = o.id AND b.v >= o.v"
-    steps = (
-        f"WITH lasting AS MATERIALIZED ({for_good}) "
-        f"SELECT b.id, b.v, greatest(b.e, o.e) AS e FROM lasting b ASOF LEFT JOIN __instants o {later} UNION ALL "
-        f"SELECT b.id, b.v, greatest(b.e, o.e) AS e FROM __instants b ASOF LEFT JOIN lasting o {later}"
-    )
+    steps = every_standing(standing(cursor, rows))
     greatest = listed(f"r.{rank}" for rank in GREATEST_FIRST.split(", "))
     cursor.execute(
         f"CREATE TEMP TABLE __answers AS SELECT r.* FROM ({steps}) b JOIN __rows r "

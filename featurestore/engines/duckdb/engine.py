@@ -16,11 +16,13 @@ from featurestore.engines.duckdb.connection import Session
 from featurestore.engines.duckdb.current import current_rows
 from featurestore.engines.duckdb.extract import extract_rows
 from featurestore.engines.duckdb.historical import join_columns
-from featurestore.engines.duckdb.spine import WHAT, SpineKeys, opened, spine_keys
+from featurestore.engines.duckdb.ranges import plain_steps
+from featurestore.engines.duckdb.spine import WHAT, SpineKeys, entity_keys, opened, spine_keys
 from featurestore.errors import InputError
 from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
 from featurestore.plan.nodes import Column, Scan
+from featurestore.plan.ranges import RangePlan
 from featurestore.plan.windows import CurrentWindowsPlan, WindowJoin
 
 
@@ -56,6 +58,19 @@ class DuckDbEngine:
             schema = _schema(rows.schema, [reader.schema for reader in joined])
             batches = side_by_side([rows.batches(), *joined], _unordered(rows.schema, joined))
             yield pa.RecordBatchReader.from_batches(schema, (batch.select(schema.names) for batch in batches))
+
+    @contextmanager
+    def in_range(self, plan: RangePlan, entities: pa.Table | None = None) -> Iterator[pa.RecordBatchReader]:
+        """The steps of a view in a range, ordered by key, then beginning; of some entities or of all."""
+        asked = None if entities is None else entity_keys(entities, plan.join)
+        with self._session.cursor() as cursor:
+            match plan.join:
+                case PointInTimeJoin():
+                    yield plain_steps(cursor, plan, asked)
+                case WindowJoin():
+                    from featurestore.engines.duckdb.window_ranges import windowed_steps  # numba is slow to import
+
+                    yield windowed_steps(cursor, plan, asked)
 
     @contextmanager
     def extract(self, plan: ExtractPlan) -> Iterator[pa.RecordBatchReader]:

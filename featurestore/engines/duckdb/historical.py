@@ -13,6 +13,8 @@ rows, `deletions` says which event time answers; the greatest of its rows is the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -75,7 +77,20 @@ def number_keys(
     )
 
 
-def _timed(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, join: PointInTimeJoin, latest: int | None) -> str:
+def number_all_keys(cursor: duckdb.DuckDBPyConnection, rows: ViewRows) -> None:
+    """Make `__ids` of all keys, numbered in their order."""
+    keys = listed([*key_columns(rows), "true AS one"])
+    names = listed([*(f"k{place}" for place in range(len(rows.keys))), "one"])
+    distinct = f"SELECT DISTINCT {keys} FROM {rows.table} WHERE {rows.condition}"
+    cursor.execute(f"CREATE TEMP TABLE __ids AS SELECT *, row_number() OVER (ORDER BY {names}) AS id FROM ({distinct})")
+
+
+def visible_steps(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, join: PointInTimeJoin, latest: int | None) -> str:
+    """A query of (id, v, e), some of them twice: from v on until the id's next v the event time e answers.
+
+    Of the keys in `__ids`, of rows with event times that are seen at `latest` (None: of all). Where markers cancel rows
+    it tells what stands for good, as `standing` does.
+    """
     created = rows.created if join.visibility == "created" else None
     conditions = [rows.condition]
     if latest is not None:
@@ -89,31 +104,45 @@ def _timed(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, join: PointInTimeJ
         f"SELECT {told} FROM (SELECT {columns} FROM {rows.table} WHERE {' AND '.join(conditions)}) v "
         f"JOIN __ids i ON {equal_keys(len(join.keys), 'v', 'i')}"
     )
+    if rows.deleted:
+        return standing(cursor, steps)
+    if created:
+        return f"SELECT id, v, max(e) OVER (PARTITION BY id ORDER BY v) AS e FROM ({steps})"
+    return steps
+
+
+def _timed(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, join: PointInTimeJoin, latest: int | None) -> str:
+    steps = visible_steps(cursor, rows, join, latest)
     event, passing = "r.e", ""
     if rows.deleted:
-        steps = standing(cursor, steps)
         event, passing = "greatest(r.e, p.e)", " ASOF LEFT JOIN __instants p ON s.id = p.id AND s.t >= p.v"
-    elif created:
-        steps = f"SELECT id, v, max(e) OVER (PARTITION BY id ORDER BY v) AS e FROM ({steps})"
     expired = "" if join.ttl_us is None else f"WHEN s.t - {event} > {join.ttl_us} THEN {Status.OUTSIDE_MAX_AGE:d} "
     status = f"CASE WHEN {event} IS NULL THEN {Status.NOT_FOUND:d} {expired}ELSE {Status.PRESENT:d} END"
     cursor.execute(
         f"CREATE TEMP TABLE __winner AS SELECT s.*, {event} AS e, CAST({status} AS TINYINT) AS status "
         f"FROM __asked s ASOF LEFT JOIN ({steps}) r ON s.id = r.id AND s.t >= r.v{passing}"
     )
-    matching = f"{equal_keys(len(join.keys), 'v', 'w')} AND v.e = w.e AND w.status = {Status.PRESENT:d}"
-    if created:
-        matching += " AND coalesce(v.c, w.t) <= w.t"
-    return _picked(rows, join, "__winner", matching, "w.status")
+    matching = f"{answers_winner(rows, join)} AND w.status = {Status.PRESENT:d}"
+    return picked(rows, join, "__winner", matching, [f"w.status AS {quoted(join.label + STATUS_SUFFIX)}"])
+
+
+def answers_winner(rows: ViewRows, join: PointInTimeJoin) -> str:
+    """SQL: whether a row `v` has the key and event time of a winner `w`, and is visible at its instant `t`."""
+    matching = f"{equal_keys(len(join.keys), 'v', 'w')} AND v.e = w.e"
+    return f"{matching} AND coalesce(v.c, w.t) <= w.t" if join.visibility == "created" and rows.created else matching
 
 
 def _timeless(rows: ViewRows, join: PointInTimeJoin) -> str:
     status = f"CAST(CASE WHEN v.s IS NULL THEN {Status.NOT_FOUND:d} ELSE {Status.PRESENT:d} END AS TINYINT)"
-    return _picked(rows, join, "__asked", equal_keys(len(join.keys), "v", "w"), status)
+    told = [f"{status} AS {quoted(join.label + STATUS_SUFFIX)}"]
+    return picked(rows, join, "__asked", equal_keys(len(join.keys), "v", "w"), told)
 
 
-def _picked(rows: ViewRows, join: PointInTimeJoin, winners: str, matching: str, status: str) -> str:
-    """The spine's row number and the columns of the matching rows: in the spine's order, of ties the greatest first."""
+def picked(rows: ViewRows, join: PointInTimeJoin, winners: str, matching: str, told: Sequence[str]) -> str:
+    """The row number of each winner `w`, the columns of the matching rows `v`, and what else is told of both.
+
+    In the order of the winners; of ties the greatest first.
+    """
     values = {column.column: f"c{place}" for place, column in enumerate(join.columns)}
     columns = [f"{rows.columns[column]} AS {name}" for column, name in values.items()]
     times = [f"{sql} AS {name}" for sql, name in ((rows.event, "e"), (rows.created, "c")) if sql]
@@ -121,7 +150,7 @@ def _picked(rows: ViewRows, join: PointInTimeJoin, winners: str, matching: str, 
     order = listed(["w.__row", *(["v.c DESC NULLS LAST"] if rows.created else []), "v.s DESC"])
     output = [f"v.{values[column.column]} AS {quoted(column.name)}" for column in join.columns]
     return (
-        f"SELECT {listed(['w.__row', *output, f'{status} AS {quoted(join.label + STATUS_SUFFIX)}'])} "
+        f"SELECT {listed(['w.__row', *output, *told])} "
         f"FROM (SELECT {view} FROM {rows.table} WHERE {rows.condition}) v "
         f"RIGHT JOIN {winners} w ON {matching} ORDER BY {order}"
     )

@@ -21,7 +21,9 @@ from featurestore.engines.duckdb.reading import BATCH_ROWS, read, schema_of
 from featurestore.engines.duckdb.scan import named_in, statement, with_tables
 from featurestore.engines.duckdb.text import quoted
 from featurestore.errors import InputError
-from featurestore.plan.historical import HistoricalPlan
+from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin
+from featurestore.plan.nodes import Column, Computed
+from featurestore.plan.windows import WindowJoin
 
 WHAT = "Spine"
 _QUERIES = count()  # tables of query spines need names that differ
@@ -141,22 +143,37 @@ def spine_keys(spine: OpenSpine, plan: HistoricalPlan) -> SpineKeys:
             raise InputError(missing_column(WHAT, name, spine.schema.names))
     found = pa.Table.from_batches(spine.batches(needed), pa.schema([spine.schema.field(name) for name in needed]))
     at = arrow.instants(found.column(plan.timestamp), plan.timestamp, WHAT)
-    keys = {column: _key(found.column(name), name, dtype) for (name, dtype), column in columns.items()}
+    keys = {column: _key(found.column(name), name, dtype, WHAT) for (name, dtype), column in columns.items()}
     table = pa.table({"__row": pa.array(range(found.num_rows), pa.int64()), "__at": at, **keys})
     return SpineKeys(table, columns)
 
 
-def _key(column: pa.ChunkedArray, name: str, dtype: DType) -> pa.ChunkedArray:
+def entity_keys(entities: pa.Table, join: PointInTimeJoin | WindowJoin) -> SpineKeys:
+    """Join keys that are asked for at no instant, `__at` being null; raises InputError for other types."""
+    what, named = "Entities", dict(join.keys)
+    keyed: tuple[Column | Computed, ...] = join.rows.keys
+    columns = {(named[key.name], key.dtype): f"__key_{place}" for place, key in enumerate(keyed)}
+    for name, _ in columns:
+        if name not in entities.column_names:
+            raise InputError(missing_column(what, name, entities.column_names))
+    keys = {column: _key(entities.column(name), name, dtype, what) for (name, dtype), column in columns.items()}
+    count = entities.num_rows
+    return SpineKeys(
+        pa.table({"__row": pa.array(range(count), pa.int64()), "__at": pa.nulls(count, pa.int64()), **keys}), columns
+    )
+
+
+def _key(column: pa.ChunkedArray, name: str, dtype: DType, what: str) -> pa.ChunkedArray:
     column = _decoded(column)
     target = arrow_type(dtype)
     if pa.types.is_null(column.type):
         return column.cast(target)
     if _family(column.type) != _family(target):
         raise InputError(
-            f"{WHAT}: column '{name}' is a join key and must hold {dtype}, found {column.type}. Cast the column."
+            f"{what}: column '{name}' is a join key and must hold {dtype}, found {column.type}. Cast the column."
         )
     if _family(target) == "instant":
-        return arrow.instants(column, name, WHAT).cast(target)
+        return arrow.instants(column, name, what).cast(target)
     return column.cast(target) if pa.types.is_date(column.type) else column
 
 

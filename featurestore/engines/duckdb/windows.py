@@ -39,12 +39,12 @@ def window_columns(cursor: duckdb.DuckDBPyConnection, join: WindowJoin, spine: S
     """The join's columns and its status, one row per spine row in the spine's order."""
     cursor.register(_SPINE, spine.table)
     steps = join.steps
-    rows = _event_rows(cursor, steps)
+    rows = event_rows(cursor, steps)
     with translated(rows.blame):
         number_keys(cursor, join.keys, join.rows.keys, spine)
-        _make_events(cursor, steps, rows)
+        make_events(cursor, steps, rows)
         _make_steps(cursor, join)
-        _make_points(cursor, f"SELECT DISTINCT id, v FROM __steps WHERE status = {Status.PRESENT:d}")
+        make_points(cursor, f"SELECT DISTINCT id, v FROM __steps WHERE status = {Status.PRESENT:d}")
         values = _values(cursor, steps)
         answers = cursor.sql(
             "SELECT p.point, s.status FROM __steps s "
@@ -59,17 +59,17 @@ def current_windows(cursor: duckdb.DuckDBPyConnection, plan: CurrentWindowsPlan)
     """Keys, v and values of every step in force at some instant at or after `at_us`; ordered by key, then v."""
     steps = plan.steps
     first, last = steps.step_at(plan.at_us), _last_step(steps)
-    rows = _event_rows(cursor, steps)
+    rows = event_rows(cursor, steps)
     since = _memory_since(plan)
     forgetful = steps.reach_us is not None and not _re_sent_or_hidden(steps)
     if since is not None and plan.only is None and first == last and forgetful:
         rows = rows.events_from(since)  # whoever changed has an event from there on, and no window reaches further
     with translated(rows.blame):
         _number_keys(cursor, rows, _changed(rows, plan, last), _asked_keys(cursor, rows, plan))
-        _make_events(cursor, steps, _sent_by_numbered(rows, steps) if plan.is_partial else rows)
+        make_events(cursor, steps, _sent_by_numbered(rows, steps) if plan.is_partial else rows)
         grid = f"range({first}, {last + 1}, {steps.every_us})" if steps.every_us else f"[{last}]"
-        _make_points(cursor, f"SELECT s.id, g.v FROM __seen s JOIN (SELECT unnest({grid}) AS v) g ON s.since <= g.v")
-        table = _keyed_values(cursor, steps, rows, EVENT_TIMESTAMP)
+        make_points(cursor, f"SELECT s.id, g.v FROM __seen s JOIN (SELECT unnest({grid}) AS v) g ON s.since <= g.v")
+        table = keyed_values(cursor, steps, rows, EVENT_TIMESTAMP)
         names = listed([*(f"k{place} NULLS FIRST" for place in range(len(rows.keys))), "one"])
         gone = cursor.sql(f"FROM __ids WHERE asked AND id NOT IN (SELECT id FROM __points) ORDER BY {names}")
         table = pa.concat_tables([table, gone_rows(gone.to_arrow_table(), rows, table.schema)])
@@ -86,18 +86,18 @@ def step_rows(cursor: duckdb.DuckDBPyConnection, scan: ViewScan) -> pa.Table:
     every = steps.every_us
     assert every is not None  # who has no grid has no steps
     spans = dict.fromkeys((aggregate.offset_us, aggregate.reach_us) for aggregate in steps.aggregates)
-    rows = _event_rows(cursor, steps)
+    rows = event_rows(cursor, steps)
     with translated(rows.blame):
         _number_keys(cursor, rows, "true")
-        _make_events(cursor, steps, rows)
-        first = [_grid_sql(f"(e + {offset})", every) for offset, _ in spans]
+        make_events(cursor, steps, rows)
+        first = [grid_sql(f"(e + {offset})", every) for offset, _ in spans]
         held = [
             f"SELECT id, unnest(range({before} + {every}, e + {reach} + 1, {every})) AS v, c FROM __events"
             for before, (_, reach) in zip(first, spans, strict=True)
         ]
         known = f"v >= c - {steps.delay_us}" if steps.visibility == "created" else "true"
-        _make_points(cursor, f"SELECT DISTINCT id, v FROM ({' UNION ALL '.join(held)}) WHERE {known}")
-        return _keyed_values(cursor, steps, rows, "event_timestamp", steps.delay_us)
+        make_points(cursor, f"SELECT DISTINCT id, v FROM ({' UNION ALL '.join(held)}) WHERE {known}")
+        return keyed_values(cursor, steps, rows, "event_timestamp", steps.delay_us)
 
 
 def _number_keys(cursor: duckdb.DuckDBPyConnection, rows: ViewRows, condition: str, asked: Sequence[str] = ()) -> None:
@@ -147,14 +147,14 @@ def _make_steps(cursor: duckdb.DuckDBPyConnection, join: WindowJoin) -> None:
     )
 
 
-def _make_points(cursor: duckdb.DuckDBPyConnection, asked: str) -> None:
+def make_points(cursor: duckdb.DuckDBPyConnection, asked: str) -> None:
     """Make `__points`, the asked (id, v) in their order with their places."""
     cursor.execute(
         f"CREATE TEMP TABLE __points AS SELECT row_number() OVER (ORDER BY id, v) - 1 AS point, * FROM ({asked})"
     )
 
 
-def _keyed_values(
+def keyed_values(
     cursor: duckdb.DuckDBPyConnection, steps: WindowSteps, rows: ViewRows, time: str, later_us: int = 0
 ) -> pa.Table:
     """Keys, v (plus `later_us`) as the column `time`, and aggregates of all points, in their order."""
@@ -168,7 +168,7 @@ def _keyed_values(
     return table
 
 
-def _event_rows(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps) -> ViewRows:
+def event_rows(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps) -> ViewRows:
     wanted = {name for a in steps.aggregates for name in (a.value, a.mask, a.under) if name is not None}
     return view_rows(cursor, steps.rows, {*wanted, *([steps.event_id] if steps.event_id else [])})
 
@@ -180,10 +180,10 @@ def _step_sql(steps: WindowSteps, at: str) -> str:
         bounded = f"least({bounded}, {steps.watermark_us})"
     if steps.every_us is None:
         return bounded
-    return _grid_sql(bounded, steps.every_us)
+    return grid_sql(bounded, steps.every_us)
 
 
-def _grid_sql(micros: str, every: int) -> str:
+def grid_sql(micros: str, every: int) -> str:
     """The last grid instant up to one, also before 1970, where DuckDB's remainder is negative."""
     return f"({micros} - ({micros} % {every} + {every}) % {every})"
 
@@ -217,7 +217,7 @@ def _re_sent_or_hidden(steps: WindowSteps) -> bool:
     return steps.event_id is not None or steps.visibility == "created"
 
 
-def _make_events(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps, rows: ViewRows) -> None:
+def make_events(cursor: duckdb.DuckDBPyConnection, steps: WindowSteps, rows: ViewRows) -> None:
     """Make `__events` of the numbered keys, of re-sends the one that counts, and `__seen`: since which v a key has any.
 
     Rows from the watermark on are none: no step covers them, and as re-sends they would replace rows that count.

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from featurestore.arrow import logical_type
 from featurestore.engines.base import STATUS_SUFFIX, Spine
+from featurestore.engines.reference.ranges import plain_steps, windowed_steps
 from featurestore.engines.reference.rows import (
     Key,
     Row,
@@ -27,6 +28,7 @@ from featurestore.errors import InputError
 from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
 from featurestore.plan.nodes import Column, Scan, SourceRows
+from featurestore.plan.ranges import RangePlan
 from featurestore.plan.windows import CurrentWindowsPlan, WindowJoin
 from featurestore.timeline import SEQUENCE, Status
 
@@ -66,6 +68,17 @@ class ReferenceEngine:
             if name in table.column_names:
                 raise InputError(f"Spine: its column '{name}' has the name of a feature; rename the column.")
         yield pa.table([*table.columns, *answers.values()], names=[*table.column_names, *answers]).to_reader()
+
+    @contextmanager
+    def in_range(self, plan: RangePlan, entities: pa.Table | None = None) -> Iterator[pa.RecordBatchReader]:
+        """The steps of a view in a range, as RangePlan says; of some entities or of all."""
+        table = canonical_table(plan.join.rows)
+        keys = None if entities is None else set(spine_keys(entities, plan.join, "Entities"))
+        match plan.join:
+            case WindowJoin():
+                yield windowed_steps(plan, table, keys).to_reader()
+            case PointInTimeJoin():
+                yield plain_steps(plan, table, keys, lambda *asked: _in_force(*asked)[0]).to_reader()
 
     @contextmanager
     def extract(self, plan: ExtractPlan) -> Iterator[pa.RecordBatchReader]:

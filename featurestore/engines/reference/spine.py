@@ -39,23 +39,23 @@ def spine_instants(spine: pa.Table, timestamp: str) -> list[int | None]:
     return micros(found)
 
 
-def spine_keys(spine: pa.Table, join: PointInTimeJoin | WindowJoin) -> list[tuple[object, ...]]:
-    """The key of each spine row, in the order of the view's join keys."""
+def spine_keys(spine: pa.Table, join: PointInTimeJoin | WindowJoin, what: str = "Spine") -> list[tuple[object, ...]]:
+    """The key of each row of a spine, or of what else is asked, in the order of the view's join keys."""
     columns = dict(join.keys)
-    keys = [_spine_key(spine, columns[key.name], key.dtype, join.label) for key in join.rows.keys]
+    keys = [_spine_key(spine, columns[key.name], key.dtype, join.label, what) for key in join.rows.keys]
     return list(zip(*keys, strict=True)) if keys else [()] * spine.num_rows
 
 
-def _spine_key(spine: pa.Table, name: str, dtype: DType, label: str) -> list[object]:
-    column = decoded(_column(spine, name, f"join key of '{label}'"))
+def _spine_key(spine: pa.Table, name: str, dtype: DType, label: str, what: str) -> list[object]:
+    column = decoded(_column(spine, name, f"join key of '{label}'", what))
     if pa.types.is_null(column.type):
         return [None] * spine.num_rows
     if _family(column.type) != _family(arrow_type(dtype)):
         raise InputError(
-            f"Spine: column '{name}' is a join key of '{label}' and must hold {dtype}, found {column.type}; cast it."
+            f"{what}: column '{name}' is a join key of '{label}' and must hold {dtype}, found {column.type}; cast it."
         )
     if _family(column.type) == "instant":
-        column = instants(column, f"Spine: column '{name}'", InputError)
+        column = instants(column, f"{what}: column '{name}'", InputError)
     return python_values(column)
 
 
@@ -76,8 +76,8 @@ def _family(arrow: pa.DataType) -> str:
             return str(arrow)
 
 
-def _column(spine: pa.Table, name: str, role: str) -> pa.ChunkedArray:
+def _column(spine: pa.Table, name: str, role: str, what: str = "Spine") -> pa.ChunkedArray:
     if name not in spine.column_names:
         listing = ", ".join(closest_first(name, spine.column_names))
-        raise InputError(f"Spine: the {role} column '{name}' is missing. Columns: {listing}.")
+        raise InputError(f"{what}: the {role} column '{name}' is missing. Columns: {listing}.")
     return spine.column(name)

@@ -21,7 +21,7 @@ Values = list[object]  # of the aggregates, in their order
 
 
 @dataclass(frozen=True, slots=True)
-class _Event:
+class Event:
     """An event; `cells` are its event columns by name, times are microseconds."""
 
     key: Key
@@ -34,22 +34,22 @@ def window_answers(
     join: WindowJoin, table: pa.Table, keys: Iterable[Key], at: Iterable[int | None]
 ) -> tuple[dict[str, pa.Array], list[Status]]:
     """The aggregates' columns and the statuses at each (key, instant); `table` holds the canonical rows."""
-    events = _events(join.steps, table)
+    events = events_of(join.steps, table)
     found = [_in_force(join, events, key, t) for key, t in zip(keys, at, strict=True)]
-    return _columns(join.steps, [values for values, _ in found]), [status for _, status in found]
+    return values_table(join.steps, [values for values, _ in found]), [status for _, status in found]
 
 
 def current_steps(plan: CurrentWindowsPlan, table: pa.Table, only: pa.Table | None) -> pa.Table:
     """The steps to publish, as CurrentWindowsPlan says, of no key that it allows to leave out; `only` is its table."""
     steps = plan.steps
     assert steps.watermark_us is not None  # what is published is committed
-    first, last = _step(steps, plan.at_us), _on_grid(steps, steps.watermark_us)
+    first, last = step_of(steps, plan.at_us), _on_grid(steps, steps.watermark_us)
     asked = range(first, last + 1, steps.every_us) if steps.every_us else [last]
-    events = _events(steps, table)
+    events = events_of(steps, table)
     chosen = set() if only is None else _chosen(steps, table, only)
     rows = []
     for key in sorted({event.key for event in events}):
-        values = {v: _values(steps, events, key, v) for v in asked}
+        values = {v: values_at(steps, events, key, v) for v in asked}
         if not plan.is_partial or key in chosen or _has_changed(plan, events, key, values):
             rows += [(key, v, found) for v, found in values.items() if found is not None]
     result = _table(plan.steps, rows, EVENT_TIMESTAMP)
@@ -58,12 +58,12 @@ def current_steps(plan: CurrentWindowsPlan, table: pa.Table, only: pa.Table | No
     return result.add_column(len(steps.rows.keys) + 1, CREATED_TIMESTAMP, pa.nulls(result.num_rows, INSTANT))
 
 
-def _has_changed(plan: CurrentWindowsPlan, events: list[_Event], key: Key, values: Mapping[int, Values | None]) -> bool:
+def _has_changed(plan: CurrentWindowsPlan, events: list[Event], key: Key, values: Mapping[int, Values | None]) -> bool:
     """Whether a later step has other values than the one at `changed_since_us`."""
     if plan.changed_since_us is None:
         return False
     since = _on_grid(plan.steps, plan.changed_since_us)
-    before = repr(_values(plan.steps, events, key, since))
+    before = repr(values_at(plan.steps, events, key, since))
     return any(repr(found) != before for v, found in values.items() if v > since)
 
 
@@ -83,18 +83,18 @@ def step_rows(scan: ViewScan, table: pa.Table) -> pa.Table:
     every, reach = steps.every_us, steps.reach_us
     assert every is not None  # steps that are rows have a grid
     assert reach is not None  # and end
-    events = _events(steps, table)
+    events = events_of(steps, table)
     held = set()
     for event in events:
         for v in range(event.time // every * every, event.time + reach + 1, every):
             inside = (v - a.reach_us <= event.time < v - a.offset_us for a in steps.aggregates if a.reach_us)
             if any(inside) and _is_known(steps, event, v):
                 held.add((event.key, v))
-    rows = [(key, v + steps.delay_us, _values(steps, events, key, v) or []) for key, v in sorted(held)]
+    rows = [(key, v + steps.delay_us, values_at(steps, events, key, v) or []) for key, v in sorted(held)]
     return _table(steps, rows, "event_timestamp")
 
 
-def _events(steps: WindowSteps, table: pa.Table) -> list[_Event]:
+def events_of(steps: WindowSteps, table: pa.Table) -> list[Event]:
     """The rows before the watermark that have a whole key and are no markers; of re-sends the one that counts."""
     cells = {column.name: python_values(table.column(column.name)) for column in steps.rows.columns}
     found: dict[object, Row] = {}
@@ -106,7 +106,7 @@ def _events(steps: WindowSteps, table: pa.Table) -> list[_Event]:
         if event not in found or _sent_order(row) > _sent_order(found[event]):
             found[event] = row
     return [
-        _Event(row.key, row.at, row.created, {name: column[row.index] for name, column in cells.items()})
+        Event(row.key, row.at, row.created, {name: column[row.index] for name, column in cells.items()})
         for row in found.values()
         if None not in row.key and not row.deleted
     ]
@@ -117,19 +117,19 @@ def _sent_order(row: Row) -> tuple[object, ...]:
     return (row.created is not None, row.created or 0, row.at, key_order(row.key), row.sequence)
 
 
-def _in_force(join: WindowJoin, events: list[_Event], key: Key, t: int | None) -> tuple[Values | None, Status]:
+def _in_force(join: WindowJoin, events: list[Event], key: Key, t: int | None) -> tuple[Values | None, Status]:
     """The values at t and their status; no values unless PRESENT."""
     if t is None or None in key:
         return None, Status.NOT_FOUND
-    v = _step(join.steps, t)
+    v = step_of(join.steps, t)
     if not _before(join.steps, events, key, v):
         return None, Status.NOT_FOUND
     if join.ttl_us is not None and t - v > join.ttl_us:
         return None, Status.OUTSIDE_MAX_AGE
-    return _values(join.steps, events, key, v), Status.PRESENT
+    return values_at(join.steps, events, key, v), Status.PRESENT
 
 
-def _step(steps: WindowSteps, t: int) -> int:
+def step_of(steps: WindowSteps, t: int) -> int:
     """v: the last grid instant with v + delay <= t that is not beyond the watermark."""
     v = t - steps.delay_us
     if steps.watermark_us is not None and steps.watermark_us < v:
@@ -141,41 +141,41 @@ def _on_grid(steps: WindowSteps, t: int) -> int:
     return t if steps.every_us is None else t // steps.every_us * steps.every_us
 
 
-def _is_known(steps: WindowSteps, event: _Event, v: int) -> bool:
+def _is_known(steps: WindowSteps, event: Event, v: int) -> bool:
     return steps.visibility == "event" or event.created is None or event.created <= v + steps.delay_us
 
 
-def _before(steps: WindowSteps, events: list[_Event], key: Key, v: int) -> list[_Event]:
+def _before(steps: WindowSteps, events: list[Event], key: Key, v: int) -> list[Event]:
     """The events of the key before v that are known there."""
     return [event for event in events if event.key == key and event.time < v and _is_known(steps, event, v)]
 
 
-def _values(steps: WindowSteps, events: list[_Event], key: Key, v: int) -> Values | None:
+def values_at(steps: WindowSteps, events: list[Event], key: Key, v: int) -> Values | None:
     """The values at v; None when the key has no event before it."""
     before = _before(steps, events, key, v)
     return [_value(a, before, v) for a in steps.aggregates] if before else None
 
 
-def _value(aggregate: WindowAggregate, events: list[_Event], v: int) -> object:
+def _value(aggregate: WindowAggregate, events: list[Event], v: int) -> object:
     given = {"n": aggregate.n, "p": aggregate.p, "series": aggregate.series}
     params = {name: value for name, value in given.items() if value is not None}
     rows = [_row(aggregate, event) for event in events if aggregate.function == "ratio" or _is(event, aggregate.mask)]
     return window_value(aggregate.function, rows, v, aggregate.window_us, aggregate.offset_us, params)
 
 
-def _row(aggregate: WindowAggregate, event: _Event) -> WindowRow:
+def _row(aggregate: WindowAggregate, event: Event) -> WindowRow:
     value = True if aggregate.value is None else event.cells[aggregate.value]
     if aggregate.function == "ratio" and value is not None:
         value = (_is(event, aggregate.mask), _is(event, aggregate.under))
     return event.time, event.created, value
 
 
-def _is(event: _Event, condition: str | None) -> bool:
+def _is(event: Event, condition: str | None) -> bool:
     """Whether the event meets a condition; null is false."""
     return condition is None or event.cells[condition] is True
 
 
-def _columns(steps: WindowSteps, rows: Sequence[Values | None]) -> dict[str, pa.Array]:
+def values_table(steps: WindowSteps, rows: Sequence[Values | None]) -> dict[str, pa.Array]:
     """The aggregates' columns; raises InputError for a sum that its type cannot hold."""
     columns = {}
     for place, aggregate in enumerate(steps.aggregates):
@@ -193,4 +193,4 @@ def _table(steps: WindowSteps, rows: Sequence[tuple[Key, int, Values]], time: st
     types = [(key.name, arrow_type(key.dtype)) for key in steps.rows.keys]
     keys = {name: pa.array([row[0][place] for row in rows], found) for place, (name, found) in enumerate(types)}
     instants = pa.array([v for _, v, _ in rows], INSTANT)
-    return pa.table({**keys, time: instants, **_columns(steps, [values for _, _, values in rows])})
+    return pa.table({**keys, time: instants, **values_table(steps, [values for _, _, values in rows])})

@@ -15,8 +15,8 @@ from __future__ import annotations
 import pytest
 
 _PARTS = (
-    "keys", "markers", "materialization", "partial", "point_in_time", "source_faults", "sources", "spines", "sql",
-    "suite", "tables", "values", "window_functions", "window_sources", "window_steps", "windows",
+    "keys", "markers", "materialization", "partial", "point_in_time", "ranges", "source_faults", "sources", "spines",
+    "sql", "suite", "tables", "values", "window_functions", "window_sources", "window_steps", "windows",
 )  # fmt: skip
 # They are no test modules by name, so pytest must be told to explain their assertions.
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
@@ -38,6 +38,7 @@ from featurestore.testing.engines.partial import (  # noqa: E402
     PushedRules,
 )
 from featurestore.testing.engines.point_in_time import JoinRules, PointInTimeRules, TieRules  # noqa: E402
+from featurestore.testing.engines.ranges import RangeRules, WindowRangeRules  # noqa: E402
 from featurestore.testing.engines.source_faults import SourceFaultRules  # noqa: E402
 from featurestore.testing.engines.sources import FileRules, FrameRules, QueryRules  # noqa: E402
 from featurestore.testing.engines.spines import InstantRules, SpineOriginRules, SpineRules  # noqa: E402
@@ -99,5 +100,7 @@ class OfflineEngineConformance(
     ExcludingRules,
     OriginRules,
     PushedRules,
+    RangeRules,
+    WindowRangeRules,
 ):
     """Subclass once per engine, with a fixture `engine`."""
