@@ -6,28 +6,23 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurestore import on_demand
+from featurestore.answer import Answer
 from featurestore.arrow import arrow_type, instants
 from featurestore.dataset import Dataset
 from featurestore.definitions.splits import Split
 from featurestore.engines.base import STATUS_SUFFIX, OfflineEngine, Spine
 from featurestore.errors import InputError
-from featurestore.parquet import write_parquet
 from featurestore.pinning import Pins
 from featurestore.plan.explain import explain_historical
 from featurestore.plan.historical import HistoricalPlan
 from featurestore.splitting import split_frame
 from featurestore.timeline import Status
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _STATUS_NAMES = pa.array([status.name for status in Status])
 Save = Callable[["TrainingSet", str, Split | None], Dataset]
@@ -66,36 +61,12 @@ def answered(retrieval: Retrieval) -> Iterator[pa.RecordBatchReader]:
 
 
 @dataclass(slots=True)
-class TrainingSet:
-    """The spine's rows and columns, in its order and untouched, with the features beside them.
-
-    Rows are computed on demand, each time anew. Integers stay integers beside nulls.
-    """
+class TrainingSet(Answer):
+    """The spine's rows and columns, in its order and untouched, with the features beside them."""
 
     retrieval: Retrieval
     _save: Save
     outside: dict[str, Outside] = field(default_factory=dict)
-
-    def to_arrow(self) -> pa.Table:
-        """All rows as an Arrow table."""
-        with self.batches() as reader:
-            return reader.read_all()
-
-    def to_polars(self) -> pl.DataFrame:
-        """All rows as a polars frame."""
-        return pl.DataFrame(self.to_arrow())
-
-    def to_pandas(self) -> pd.DataFrame:
-        """All rows as a pandas frame, with Arrow-backed types so that integers stay integers beside nulls."""
-        import pandas as pd
-
-        frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=pd.ArrowDtype)
-        return frame
-
-    def to_parquet(self, path: str | Path) -> int:
-        """Write all rows to one Parquet file, which appears whole or not at all, and return their number."""
-        with self.batches() as reader:
-            return write_parquet(Path(path), reader.schema, reader)
 
     def split(self, split: Split) -> dict[str, pl.DataFrame]:
         """All rows as `train`, `validation` and `test`, each in order; InputError for a split that does not fit."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featurestore.definitions import FeatureService
+from featurestore.definitions import FeatureService, FeatureView
 from featurestore.errors import InputError, UnknownNameError
 from featurestore.keeping import Keeping
 from featurestore.plan.building import ViewInput, build_historical_plan, build_lookup_plan
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from featurestore.online.result import OnlineFeatures
     from featurestore.pinning import Pins, ViewPin
     from featurestore.plan.lookup import LookupPlan
+    from featurestore.ranges import FeatureSteps
     from featurestore.registry.usage import UsedVersion
     from featurestore.retrieval import TrainingSet
     from featurestore.statistics.records import ViewStatistics
@@ -205,6 +206,26 @@ class FeatureStore(Keeping):
             )
         pins = self.pins(features, as_of)
         return self.retrieve(spine, pins, timestamp=timestamp, from_source=from_source, statuses=statuses)
+
+    def get_features_in_range(
+        self,
+        view: str | FeatureView,
+        start: datetime,
+        end: datetime,
+        entities: object = None,
+        *,
+        as_of: datetime | None = None,
+    ) -> FeatureSteps:
+        """The steps of a view in [start, end), without a spine: at each t of a step's [valid_from, valid_to) the
+        features are those of the step, and where no step is they are NOT_FOUND or OUTSIDE_MAX_AGE.
+
+        A step in force at `start` begins there, one in force at `end` has a null `valid_to`. `entities` is a frame or
+        list of dicts of join keys (None: all). Raises UnknownNameError, and InputError for an empty range.
+        """
+        from featurestore.ranges import all_features, features_in_range
+
+        pins = self.pins([all_features(view)], as_of)
+        return features_in_range(pins, instant_us(start, "start"), instant_us(end, "end"), entities, self.engine)
 
     def pins(self, features: Features, as_of: datetime | None = None) -> Pins:
         """What the features' answers rest on: the records that serve, and of each view's table the newest version.

@@ -22,6 +22,7 @@ from featurestore.cli import (
     online,
     push,
     quarantine,
+    ranges,
     serve,
     statistics,
     status,
@@ -47,6 +48,7 @@ app.command("switch")(versions.switch)
 app.command("materialize")(offline.materialize)
 app.command("push")(push.push)
 app.command("historical")(offline.historical)
+app.command("range")(ranges.feature_range)
 app.command("audit")(audit.audit)
 app.command("erase")(erase.erase)
 app.command("sql")(offline.sql)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin
 from featurestore.plan.nodes import Rows, SourceRows, StoredRows
+from featurestore.plan.ranges import RangePlan
 from featurestore.plan.windows import WindowAggregate, WindowJoin
 from featurestore.timeline import format_duration, format_instant
 
@@ -19,10 +20,19 @@ def explain_historical(plan: HistoricalPlan) -> str:
     return "\n".join(lines)
 
 
+def explain_range(plan: RangePlan) -> str:
+    """One line for the range, one for the view."""
+    return f"steps from {format_instant(plan.start_us)} to {format_instant(plan.end_us)}\n  {_rule(plan.join)}"
+
+
 def _join(join: PointInTimeJoin | WindowJoin) -> str:
     on = ", ".join(f"{key} = spine.{column}" for key, column in join.keys) or "the one global row"
+    return f"{join.label} on {on}: {_rule(join)}"
+
+
+def _rule(join: PointInTimeJoin | WindowJoin) -> str:
     if isinstance(join, WindowJoin):
-        return f"{join.label} on {on}: {_windows(join)}; from {_origin(join.steps.rows)}"
+        return f"{_windows(join)}; from {_origin(join.steps.rows)}"
     if join.timeless:
         rule = "timeless"
     else:
@@ -33,7 +43,7 @@ def _join(join: PointInTimeJoin | WindowJoin) -> str:
             rule += " that was created by then"
         if join.ttl_us is not None:
             rule += f", at most {format_duration(join.ttl_us)} old"
-    return f"{join.label} on {on}: {rule}; {', '.join(join.names)}; from {_origin(join.rows)}"
+    return f"{rule}; {', '.join(join.names)}; from {_origin(join.rows)}"
 
 
 def _windows(join: WindowJoin) -> str:

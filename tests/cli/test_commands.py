@@ -138,6 +138,18 @@ def test_results_can_be_written_and_explained(shop: Path, tmp_path: Path) -> Non
     assert "join last_purchase on customer" in run(shop, *asked, "--explain")
 
 
+def test_the_steps_of_a_view_are_shown_and_written(shop: Path, tmp_path: Path) -> None:
+    asked = ("range", "last_purchase", "--start", "2020-01-01", "-e", "customer=c01")
+    steps = answer(shop, *asked)
+    assert {step["customer"] for step in steps} == {"c01"}
+    assert [step["valid_to"] for step in steps[:-1]] == [step["valid_from"] for step in steps[1:]]
+    assert f"{len(steps)} steps in" in run(shop, *asked, "--out", str(tmp_path / "steps.parquet"))
+    assert pl.read_parquet(tmp_path / "steps.parquet").height == len(steps)
+    assert run(shop, *asked, "--end", "2021-01-01", "--explain").startswith(
+        "steps from 2020-01-01T00:00:00Z to 2021-01-01T00:00:00Z\n  latest event"
+    )
+
+
 @pytest.mark.parametrize("name", ["last_purchase", "purchases", "customer", "buyer_v1"])
 def test_everything_applied_can_be_described(shop: Path, name: str) -> None:
     assert name in run(shop, "describe", name)
@@ -207,6 +219,10 @@ WRONG = [
     (("online", "buyer_v1", "--entity", "customer=c01", "--at", "2020-01-01"), "cannot answer at 2020-01-01"),
     (("online", "buyer_v1", "--entity", "customer=c01", "--at", "2030-01-01T05:00"), "has no time zone"),
     (("online", "rebuild", "lost"), "There is no view 'lost'. Available: last_purchase."),
+    (("range", "last_purchase", "--start", "2024-02-01", "--end", "2024-01-01"), "The range is empty: its start"),
+    (("range", "lost", "--start", "2024-01-01"), "There is no view 'lost'"),
+    (("range", "last_purchase", "--start", "soon"), "'soon' is no instant"),
+    (("range", "last_purchase", "--start", "2024-01-01", "-e", "who=c01"), "There is no join key 'who'"),
     (("materialize", "--end", "2100-01-01"), "lies in the future"),
     (("materialize", "--end", "yesterday"), "'yesterday' is no instant"),
     (("materialize", "--step", "fast"), "'fast' is no duration"),
