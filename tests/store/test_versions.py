@@ -8,7 +8,11 @@ import polars as pl
 import pytest
 
 from featurestore.errors import (
+    DefinitionError,
+    InputError,
+    MaterializationError,
     NotServingError,
+    UnknownNameError,
 )
 from featurestore.store import FeatureStore
 from tests.store.projects import PURCHASES, day, define, make_project, purchases
@@ -134,3 +138,129 @@ def test_a_service_that_needs_the_new_version_waits_with_it_and_both_switch_in_o
     vector = store.get_online_features("buyer", [{"customer": "b"}], [{"price": 1.0}], at=day(12))
     assert vector.to_dict()["value"] == [15.0]
     assert store.get_historical_features(SPINE, "worth").to_polars()["value"].to_list() == [None, 15.0]
+
+
+TWO = """
+totals = FeatureView(
+    "totals", entities=[customer], source=purchases, features=[Feature("total", Float64, expr="amount * 1")]
+)
+both = FeatureService("both", features=[last, totals])
+"""
+TWO_NEW = TWO.replace("amount * 1", "amount * 100")
+
+
+def test_views_that_one_service_reads_and_one_apply_changed_switch_together(store: FeatureStore) -> None:
+    redefine(store, PURCHASES + TWO)
+    store.materialize(end=day(12))
+    redefine(store, TENFOLD + TWO_NEW)
+    store.materialize(end=day(12), views=["last"])
+    reasons = {one.name: one.reason for one in store.waiting()}
+    assert reasons["last"] == "it is built, and goes together with view totals"
+    assert "nothing of it is materialized" in reasons["totals"]
+
+    def answer() -> list[object]:
+        found = store.get_online_features("both", [{"customer": "b"}], at=day(12)).to_dict()
+        return [found["items"][0], found["total"][0]]
+
+    assert answer() == [3, 5.0]
+    moves = store.materialize(end=day(12)).moves
+    assert {(move.name, move.to_version) for move in moves if move.kind == "view"} == {("last", 2), ("totals", 2)}
+    assert answer() == [30, 500.0]
+
+
+def test_a_view_of_such_a_group_goes_alone_when_it_is_switched_by_hand(store: FeatureStore) -> None:
+    redefine(store, PURCHASES + TWO)
+    store.materialize(end=day(12))
+    redefine(store, TENFOLD + TWO_NEW)
+    with pytest.raises(MaterializationError, match="'totals' v2 cannot serve yet: nothing of it is materialized"):
+        store.switch("totals", reason="now")
+    store.materialize(end=day(12), views=["last"])
+    store.switch("last", reason="totals can wait")
+    assert serves(store) == {"last": 2, "totals": 1}
+
+
+def test_a_feature_that_is_gone_is_served_until_the_service_does_without_it(store: FeatureStore) -> None:
+    without = PURCHASES.replace(f", {ITEMS}", "")
+    redefine(store, without)
+    assert {one.name for one in store.waiting()} == {"last", "buyer"}
+    assert items(store) == [2, 2]
+    store.materialize(end=day(12))
+    assert list(store.get_online_features("buyer", A, [{"price": 1.0}], at=day(12)).to_dict()) == [
+        "customer", "amount", "relative"
+    ]  # fmt: skip
+    with pytest.raises(UnknownNameError, match="no feature 'items'"):
+        store.get_online_features(["last:items"], A)
+
+
+def test_a_version_that_was_never_built_protects_nothing(tmp_path: Path) -> None:
+    store = make_project(tmp_path, PURCHASES, purchases=purchases())
+    store.apply()
+    redefine(store, TENFOLD)
+    assert (serves(store), store.waiting()) == ({"last": 2}, ())
+    with pytest.raises(InputError, match="'last' v2 serves already"):
+        store.switch("last", reason="now")
+
+
+def test_a_meaning_that_comes_back_is_served_from_what_was_built_for_it(store: FeatureStore) -> None:
+    redefine(store, TENFOLD)
+    redefine(store, PURCHASES)
+    assert (items(store), serves(store), store.waiting()) == ([2, 2], {"last": 3}, ())
+
+
+PINNED = '\nfixed = FeatureService("fixed", features=[last.version(1)])\n'
+
+
+def test_a_service_that_pins_a_version_keeps_it_alive_and_fresh(store: FeatureStore) -> None:
+    redefine(store, TENFOLD + PINNED)
+    assert {one.name for one in store.waiting()} == {"last"}
+    store.materialize(end=day(12))
+    newer = purchases().with_columns(at=pl.lit(day(13)).dt.cast_time_unit("us"), items=pl.lit(7, pl.Int64))
+    pl.concat([purchases(), newer.head(1)]).write_parquet(store.root / "data" / "purchases.parquet")
+    report = store.materialize(end=day(14))
+    assert [(view.view, view.rows) for view in report.views] == [("last@2", 1), ("last@1", 1)]
+    found = {name: store.get_online_features(name, A, [{"price": 1.0}], at=day(14)) for name in ("fixed", "buyer")}
+    assert {name: answer.to_dict()["items"] for name, answer in found.items()} == {"fixed": [7], "buyer": [70]}
+    history = store.get_historical_features(SPINE, "fixed").to_polars()
+    assert history["items"].to_list() == [2, 3]
+    assert {used.version.version: used.reasons for used in store.versions()} == {
+        2: ("serves", "applied"), 1: ("rollback target", "pinned by service fixed")
+    }  # fmt: skip
+
+
+def test_one_question_may_ask_for_two_versions(store: FeatureStore) -> None:
+    redefine(store, TENFOLD + '\nold = FeatureService("old", features=[last.version(1).with_prefix("old"), last])\n')
+    store.materialize(end=day(12))
+    found = store.get_online_features("old", A, at=day(12)).to_dict()
+    assert (found["old__items"], found["items"]) == ([2], [20])
+    history = store.get_historical_features(SPINE, "old").to_polars()
+    assert (history["old__items"].to_list(), history["items"].to_list()) == ([2, 3], [20, 30])
+
+
+def test_an_on_demand_view_may_pin_its_inputs(store: FeatureStore) -> None:
+    pinned = TENFOLD.replace('inputs=[request, last[["amount"]]]', 'inputs=[request, last.version(1)[["items"]]]')
+    redefine(store, pinned.replace('pl.col("amount")}', 'pl.col("items")}'))
+    store.materialize(end=day(12))
+    found = store.get_online_features("buyer", A, [{"price": 4.0}], at=day(12)).to_dict()
+    assert (found["items"], found["relative"]) == ([20], [2.0])
+
+
+@pytest.mark.parametrize(
+    ("pin", "message"),
+    [
+        ("last.version(7)", "There is no version of view 'last@7'. Available: last@2, last@1"),
+        ('last.version(1)[["value"]]', "There is no feature 'value' in view 'last@1'. Available: amount, items"),
+        ("last.version(0)", "a version is a number from 1 on, found 0"),
+        ("last.version(1), last", "two features are named 'amount'"),
+    ],
+)
+def test_a_pin_that_cannot_be_is_refused_when_planned(store: FeatureStore, pin: str, message: str) -> None:
+    define(store.root, TENFOLD + f'\nfixed = FeatureService("fixed", features=[{pin}])\n')
+    with pytest.raises(DefinitionError, match=message):
+        store.plan()
+
+
+def test_a_version_that_never_was_cannot_be_asked_for(store: FeatureStore) -> None:
+    with pytest.raises(UnknownNameError, match=r"There is no version of view 'last@2'. Available: last@1"):
+        store.get_online_features(["last@2:items"], A)
+    with pytest.raises(UnknownNameError, match=r"There is no version of view 'last@2'. Available: last@1"):
+        store.materialize(end=day(12), views=["last@2"])
