@@ -111,7 +111,7 @@ def print_waiting(waiting: Sequence[Waiting]) -> None:
 def _cost(cost: Cost | None) -> str:
     if cost is None:
         return ""
-    return f", {cost.rows:,} rows, about {cost.seconds:,.0f} s ({cost.basis})" if cost.rows else ", no rows yet"
+    return f", {cost.rows:,} rows, about {cost.seconds:,.0f} s ({cost.basis})" if cost.rows else ", no rows to read"
 
 
 def _labels() -> tuple[tuple[str, str], ...]:

@@ -49,7 +49,7 @@ match verb:
 
 # where a process is killed: the n-th call of a function of a module, in a verb; and what answers then
 POINTS = {
-    "before the new version is published": ("featurestore.materialization.publishing", "Publisher._records", 1, OLD),
+    "before the new version is published": ("featurestore.materialization.publishing", "Publisher._current", 1, OLD),
     "between publish and count": ("featurestore.materialization.switching", "Switcher._count", 1, OLD),
     "between count and switch": ("featurestore.registry.sql", "SqlRegistry.switch", 1, OLD),
     "in the transaction of the switch": ("featurestore.registry.moves", "_log_entry", 2, OLD),
