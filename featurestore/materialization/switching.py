@@ -16,6 +16,7 @@ from featurestore.errors import (
     UnknownNameError,
 )
 from featurestore.materialization.publishing import Publisher
+from featurestore.materialization.succession import Succession, missing_pushed
 from featurestore.offline.tables import OfflineTables, Snapshot
 from featurestore.plan.catalog import Catalog, ViewRecord, parse_reference, reference
 from featurestore.plan.nodes import DeltaScan
@@ -23,37 +24,8 @@ from featurestore.plan.views import table_name
 from featurestore.registry.base import Move, Ready, Registry, RegistryState, ViewVersion
 from featurestore.registry.diff import CatalogDiff
 from featurestore.registry.usage import previous_version
-from featurestore.timeline import format_instant
 
 _ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Succession:
-    """A version of a view that would take the place of the one that serves; `forced`: though it holds less."""
-
-    record: ViewRecord
-    version: int
-    before: ViewRecord
-    served: int
-    forced: bool = False
-
-    def shortfall(self, before: Snapshot, after: Snapshot) -> str | None:
-        """What the table of the version holds less than that of the one that serves; None when nothing."""
-        if self.forced:
-            return None
-        if before.watermark_us is not None:
-            if after.watermark_us is None:
-                return "nothing of its source is materialized"
-            if after.start_us is not None and (before.start_us is None or before.start_us < after.start_us):
-                since = "the beginning" if before.start_us is None else format_instant(before.start_us)
-                return f"its history begins at {format_instant(after.start_us)}, and that of v{self.served} at {since}"
-            if after.watermark_us < before.watermark_us:
-                reached = format_instant(before.watermark_us)
-                return f"it stands at {format_instant(after.watermark_us)}, and v{self.served} at {reached}"
-        if before.rows and not after.rows:
-            return f"it has no rows, and v{self.served} has {before.rows:,}"
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +125,12 @@ class Switcher:
         if before is None or self._alike(step):  # there is nothing to protect, or nothing to build
             return None
         if after is None:
-            return "nothing of it is materialized"
-        if (short := step.shortfall(before, after)) is not None:
+            return "nothing of it is materialized; run `featurestore materialize`"
+        if (short := step.shortfall(before, after) or self._unpushed(step, before, after)) is not None:
             return short
         published = self.publisher.published(step.record)
         if published is None or published.version != after.version:
-            return "it is not published up to its last commit"
+            return "it is not published up to its last commit; run `featurestore materialize`"
         return None
 
     @contextmanager
@@ -196,9 +168,21 @@ class Switcher:
         before, after = (self.tables.snapshot(table) for table in tables)
         assert before is not None
         assert after is not None
+        if step.shortfall(before, after) is not None or self._unpushed(step, before, after) is not None:
+            return False
         self.publisher.publish(step.record, after)
         self._count(step.record, after)
-        return step.shortfall(before, after) is None
+        return True
+
+    def _unpushed(self, step: Succession, before: Snapshot, after: Snapshot) -> str | None:
+        """Rows that were pushed to the version that serves alone are no rows of the source, so no run brings them."""
+        if step.forced or not before.pushed_files:
+            return None
+        missing = missing_pushed(step, before, after, self.publisher.engine, self.tables.directory)
+        if not missing:
+            return None
+        rows = f"{missing:,} rows that were" if missing > 1 else "a row that was"
+        return f"it lacks {rows} pushed to v{step.served} and not to it; push again, or `featurestore switch` it"
 
     def _alike(self, step: Succession) -> bool:
         """Whether both versions read the same rows, offline and online."""

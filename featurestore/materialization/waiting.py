@@ -6,9 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from featurestore.errors import FeatureStoreError, NotServingError, UnknownNameError
-from featurestore.materialization.switching import Succession, Switcher
-from featurestore.plan.catalog import Catalog
-from featurestore.plan.selection import select
+from featurestore.materialization.succession import Succession
+from featurestore.materialization.switching import Switcher
+from featurestore.plan.catalog import Catalog, OnDemandMember
+from featurestore.plan.selection import select, view_members
 from featurestore.registry.base import RegistryState
 from featurestore.registry.serving import Dependent, Key, reads
 
@@ -44,13 +45,15 @@ def explained(
 ) -> FeatureStoreError:
     """The error for features that do not serve: another one when they are applied, and wait."""
     try:
-        select(asked, applied)
+        selection = select(asked, applied)
     except UnknownNameError:
         return error
-    reasons = "; ".join(f"{one.kind.replace('_', '-')} '{one.name}': {one.reason}" for one in waiting)
+    computed = {member.view for member in selection.members if isinstance(member, OnDemandMember)}
+    involved = {*view_members(selection, applied), *computed, selection.service}
+    reasons = "; ".join(f"{_listed([(w.kind, w.name)])}: {w.reason}" for w in waiting if w.name in involved)
     return NotServingError(
-        f"'{asked if isinstance(asked, str) else ', '.join(asked)}' is applied and does not serve yet: {reasons}. Run "
-        "`featurestore materialize`, or ask for a version: view@2:feature, with from_source=True before it is built."
+        f"'{selection.label}' is applied and does not serve yet ({reasons}). Before that, a version can be asked for: "
+        "view@2:feature, with from_source=True when it is not built."
     )
 
 
@@ -86,7 +89,7 @@ def _view_reason(name: str, state: RegistryState, switcher: Switcher, differing:
         )
     )
     if lacks is not None:
-        return f"{lacks}; `featurestore materialize` goes on"
+        return lacks
     readers = [key for key in state.applied.objects() if ("view", name) in _reads(key, state)]
     others = {other for key in readers for other in _reads(key, state) if other[0] == "view"} & set(differing)
     together = sorted(others - {("view", name)})

@@ -65,7 +65,7 @@ def test_a_version_that_stands_further_back_does_not_serve_and_both_are_kept_fre
     store.materialize(end=day(6), views=["last@2"])
     [waiting] = store.waiting()
     assert waiting.reason == (
-        "it stands at 2024-01-06T00:00:00Z, and v1 at 2024-01-12T00:00:00Z; `featurestore materialize` goes on"
+        "it stands at 2024-01-06T00:00:00Z, and v1 at 2024-01-12T00:00:00Z; run `featurestore materialize`"
     )
     assert items(store) == [2, 2]
     statuses = {status.version: (status.watermark_us, status.uses) for status in store.status()}
@@ -124,7 +124,9 @@ def test_a_service_that_needs_the_new_version_waits_with_it_and_both_switch_in_o
     redefine(store, NEW_FEATURE + fresh)
     waiting = {(one.kind, one.name) for one in store.waiting()}
     assert waiting == {("view", "last"), ("service", "buyer"), ("service", "worth")}
-    with pytest.raises(NotServingError, match=r"'worth' is applied and does not serve yet: .*it waits for view last"):
+    with pytest.raises(
+        NotServingError, match=r"'worth' is applied and does not serve yet .*service worth: it waits for view last"
+    ):
         store.get_online_features("worth", A)
     with pytest.raises(NotServingError, match="'last:value' is applied"):
         store.get_historical_features(SPINE, ["last:value"])
@@ -264,3 +266,38 @@ def test_a_version_that_never_was_cannot_be_asked_for(store: FeatureStore) -> No
         store.get_online_features(["last@2:items"], A)
     with pytest.raises(UnknownNameError, match=r"There is no version of view 'last@2'. Available: last@1"):
         store.materialize(end=day(12), views=["last@2"])
+
+
+def test_what_was_pushed_to_the_old_version_alone_is_not_lost_by_a_switch(store: FeatureStore) -> None:
+    pushed = [{"customer": "b", "at": day(11), "amount": 7.0, "items": 7}]
+    store.push("last", pushed)
+    redefine(store, TENFOLD)
+    store.materialize(end=day(12))
+    assert store.waiting()[0].reason == (
+        "it lacks a row that was pushed to v1 and not to it; push again, or `featurestore switch` it"
+    )
+    store.push("last", pushed)
+    assert serves(store) == {"last": 1}
+    store.materialize(end=day(12))
+    assert serves(store) == {"last": 2}
+    online = store.get_online_features(["last:items"], [{"customer": "b"}], at=day(12))
+    assert online.to_dict()["items"] == [70]
+
+
+def test_pushed_rows_that_came_to_the_source_meanwhile_need_not_be_pushed_again(store: FeatureStore) -> None:
+    pushed = purchases().tail(1).with_columns(at=pl.lit(day(11)).dt.cast_time_unit("us"))
+    store.push("last", pushed)
+    pl.concat([purchases(), pushed]).write_parquet(store.root / "data" / "purchases.parquet")
+    redefine(store, TENFOLD)
+    store.materialize(end=day(12))
+    assert serves(store) == {"last": 2}
+
+
+def test_a_push_while_a_version_is_built_reaches_both(store: FeatureStore) -> None:
+    redefine(store, TENFOLD)
+    store.push("last", [{"customer": "b", "at": day(11), "amount": 7.0, "items": 7}])
+    ask = (["last:items"], [{"customer": "b"}])
+    assert store.get_online_features(*ask, at=day(12)).to_dict()["items"] == [7]
+    store.materialize(end=day(12))
+    assert serves(store) == {"last": 2}
+    assert store.get_online_features(*ask, at=day(12)).to_dict()["items"] == [70]
