@@ -105,6 +105,14 @@ def format_duration(micros: int) -> str:
     return f"{micros // size}{unit}"
 
 
+def rough_duration(micros: int) -> str:
+    """The duration in its largest sensible unit, rounded down: 95 minutes are `95m`, 50 hours are `2d`."""
+    for size, unit in _UNITS[:3]:
+        if micros >= 2 * size:
+            return f"{micros // size}{unit}"
+    return format_duration(micros // 1_000_000 * 1_000_000)
+
+
 def parse_duration(text: str) -> timedelta:
     """The duration in a text such as `90m`, `6h`, `7d`, `500ms`; must be positive."""
     digits = text.rstrip("dhmsu")

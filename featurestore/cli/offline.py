@@ -28,7 +28,7 @@ from featurestore.timeline import format_instant, parse_duration, parse_instant,
 
 if TYPE_CHECKING:
     from featurestore.dataset import Dataset
-    from featurestore.materialization.report import MaterializationReport, Progress, Step, ViewReport
+    from featurestore.materialization.report import LateReport, MaterializationReport, Progress, Step, ViewReport
 
 Limit = Annotated[int, typer.Option(help="Rows to show.", min=1)]
 
@@ -84,9 +84,18 @@ def materialize_progress() -> Iterator[Progress]:
 def print_report(report: MaterializationReport) -> None:
     """One line per view, then what a person should know."""
     print_table(
-        ("view", "chunks", "rows", "dropped", "online", "watermark", "seconds"),
+        ("view", "chunks", "rows", "late", "dropped", "online", "watermark", "seconds"),
         [
-            (v.view, len(v.chunks), v.rows, v.dropped, v.published, _short(v.watermark_us), round(v.seconds, 2))
+            (
+                v.view,
+                len(v.chunks),
+                v.rows,
+                v.late.rows if v.late else 0,
+                v.dropped,
+                v.published,
+                _short(v.watermark_us),
+                round(v.seconds, 2),
+            )
             for v in report.views
         ],
     )
@@ -129,6 +138,7 @@ def _view_document(view: ViewReport) -> dict[str, object]:
         "view": view.view,
         "version": view.version,
         "rows": view.rows,
+        "late": None if view.late is None else _late_document(view.late),
         "dropped": view.dropped,
         "published": view.published,
         "watermark": _instant(view.watermark_us),
@@ -136,6 +146,16 @@ def _view_document(view: ViewReport) -> dict[str, object]:
         "chunks": chunks,
         "remarks": list(view.remarks),
         "error": None if view.error is None else _error_document(view.error),
+    }
+
+
+def _late_document(late: LateReport) -> dict[str, object]:
+    behind = {"least": late.least_us, "median": late.median_us, "greatest": late.greatest_us}
+    return {
+        "rows": late.rows,
+        "removed": late.removed,
+        "dropped": late.dropped,
+        "seconds_before_watermark": {name: None if us is None else us / 1_000_000 for name, us in behind.items()},
     }
 
 

@@ -8,7 +8,7 @@ from featurestore.cli.output import JsonFlag, console, print_json, print_table, 
 from featurestore.cli.project import open_store
 from featurestore.plan.freshness import Age, Freshness
 from featurestore.registry.usage import APPLIED, SERVES
-from featurestore.timeline import format_duration, format_instant, short_instant
+from featurestore.timeline import format_instant, rough_duration, short_instant
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -76,7 +76,7 @@ def _row(v: ViewStatus) -> tuple[object, ...]:
         v.rows,
         None if v.last_event_us is None else short_instant(v.last_event_us),
         "never materialized" if v.watermark_us is None else short_instant(v.watermark_us),
-        None if v.age.lag_us is None else _lag(v.age.lag_us),
+        None if v.age.lag_us is None else rough_duration(v.age.lag_us),
         _freshness(v.age),
         v.keys,
         _online(v),
@@ -101,11 +101,3 @@ def _online(view: ViewStatus) -> str | None:
 
 def _instant(micros: int | None) -> str | None:
     return None if micros is None else format_instant(micros)
-
-
-def _lag(micros: int) -> str:
-    """A lag in its largest sensible unit, rounded down."""
-    for size, unit in ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m")):
-        if micros >= 2 * size:
-            return f"{micros // size}{unit}"
-    return format_duration(micros // 1_000_000 * 1_000_000)

@@ -26,8 +26,9 @@ class _TimedSource:
     became known (decides ties; with visibility "created" also hides the row before). `event_id` names the column whose
     equal values are re-sends of one event, of which the latest created counts (windowed views). `deleted` names a Bool
     column: a row where it is true is a marker, which cancels the row of its key and event time (in a windowed view the
-    event with its id); null is false. `delay`: how long after its event time a row can be seen. A `timeless` source has
-    no time column; its rows hold at all times.
+    event with its id); null is false. `delay`: how long after its event time a row can be seen. `lookback`: how far
+    before its watermark a materialization reads again, for rows that arrived late and do not say when. A `timeless`
+    source has no time column; its rows hold at all times.
     """
 
     name: str
@@ -37,6 +38,7 @@ class _TimedSource:
     event_id: str | None = None
     deleted: str | None = None
     delay: timedelta = NO_DELAY
+    lookback: timedelta | None = None
     timeless: bool = False
     visibility: Visibility = "event"
     description: str = ""
@@ -185,11 +187,14 @@ def _checked(source: TableSource, kind: str, place: object) -> Faults:
     what = "sql" if isinstance(source, SqlSource) else "path"
     faults.add_if(not isinstance(place, str) or not place.strip(), f"{what} must be text that is not empty.")
     faults.duration(source.delay, "delay", zero=True)
+    if source.lookback is not None:
+        faults.duration(source.lookback, "lookback")
     faults.add_if(source.visibility not in ("event", "created"), 'visibility must be "event" or "created".')
     if source.timeless:
         extra = [use for use in ("event_timestamp", *_OPTIONAL) if getattr(source, use) is not None]
         faults.add_if(bool(extra), f"a timeless source has no {' and no '.join(extra)}; leave it out.")
-        faults.add_if(bool(source.delay), "a timeless source has no delay; its rows hold at all times.")
+        for use in ("delay", "lookback"):
+            faults.add_if(bool(getattr(source, use)), f"a timeless source has no {use}; its rows hold at all times.")
     else:
         _check_times(source, faults)
     return faults

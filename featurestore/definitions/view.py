@@ -260,6 +260,7 @@ def _union(sources: Sequence[TableSource], faults: Faults) -> SqlSource:
         event_id=first.event_id,
         deleted=first.deleted,
         delay=max(source.delay for source in sources),
+        lookback=max((source.lookback for source in sources if source.lookback is not None), default=None),
         visibility=first.visibility,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from featurestore.errors import FeatureStoreError, GateRefused
 from featurestore.registry.base import Move
-from featurestore.timeline import format_instant
+from featurestore.timeline import format_instant, rough_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,36 @@ class ChunkReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LateReport:
+    """Rows that the source had not had when their interval was committed, or has no more.
+
+    `rows` were committed, `removed` are gone from within the lookback, `dropped` were left out by the contract. How
+    late the rows were is how far they lie before the watermark: the least, the median and the greatest in microseconds,
+    None without rows.
+    """
+
+    rows: int
+    removed: int = 0
+    dropped: int = 0
+    least_us: int | None = None
+    median_us: int | None = None
+    greatest_us: int | None = None
+
+    def __str__(self) -> str:
+        parts = []
+        if self.least_us is not None and self.median_us is not None and self.greatest_us is not None:
+            least, median, most = map(rough_duration, (self.least_us, self.median_us, self.greatest_us))
+            parts.append(f"{self.rows:,} rows were late, {least} to {most} before the watermark (median {median})")
+        if self.removed:
+            parts.append(f"{self.removed:,} rows are gone from the source")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
 class ViewReport:
     """What happened to one version of a view. `published` counts online records written; `error` says what stopped it.
 
-    `view` names the version (`last@2`) when several of the view ran.
+    `late` says what came late, None when nothing did. `view` names the version (`last@2`) when several of the view ran.
     """
 
     view: str
@@ -37,21 +63,23 @@ class ViewReport:
     error: FeatureStoreError | None = None
     version: int = 1
     notes: tuple[str, ...] = ()
+    late: LateReport | None = None
 
     @property
     def rows(self) -> int:
-        """Rows committed, over all chunks."""
-        return sum(chunk.rows for chunk in self.chunks)
+        """Rows committed, over all chunks, and those that were late."""
+        return sum(chunk.rows for chunk in self.chunks) + (self.late.rows if self.late else 0)
 
     @property
     def dropped(self) -> int:
-        """Rows left out by the contract, over all chunks."""
-        return sum(chunk.dropped for chunk in self.chunks)
+        """Rows left out by the contract, over all chunks and of those that were late."""
+        return sum(chunk.dropped for chunk in self.chunks) + (self.late.dropped if self.late else 0)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a person should know: nothing to do, no rows in the interval, rows dropped, an error."""
-        remarks = [*(chunk.verdict for chunk in self.chunks if chunk.dropped), *self.notes]
+        """What a person should know: nothing to do, no rows in the interval, rows late or dropped, an error."""
+        late = [str(self.late)] if self.late and str(self.late) else []
+        remarks = [*late, *(chunk.verdict for chunk in self.chunks if chunk.dropped), *self.notes]
         if self.error is not None:
             return (*remarks, str(self.error))
         if not self.chunks:

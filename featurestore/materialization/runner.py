@@ -9,6 +9,7 @@ from featurestore.contracts.verdict import Occasion, Outcome, Verdict
 from featurestore.engines.base import OfflineEngine
 from featurestore.errors import FeatureStoreError, GateRefused, MaterializationError
 from featurestore.materialization.judging import Judge, accepted_rows
+from featurestore.materialization.late import LateRows, LateTaker
 from featurestore.materialization.publishing import Change, Publisher
 from featurestore.materialization.report import ChunkReport, Progress, Step, ViewReport
 from featurestore.materialization.writing import LEASE_WAIT_S, TableWriter
@@ -40,35 +41,43 @@ class Materializer:
         """
         began = time.monotonic()
         done: list[ChunkReport] = []
+        late = LateRows([], [])
         error: FeatureStoreError | None = None
-        published = 0
+        published, behind = 0, None
         name = table_name(view)
         try:
             with self.tables.lease(name, self.lease_wait_s) as token:
                 before, now_us = self.tables.snapshot(name), self.judge.now_us
                 writer = TableWriter(self.tables, view, version, token, now_us, before, self.publisher.recorder)
+                taker = LateTaker(self.engine, self.judge, writer, late)
                 try:
-                    self._commit_chunks(writer, asked, done, progress)
+                    self._commit_chunks(taker, asked, done, progress)
                 except FeatureStoreError as stopped:
                     error = stopped
-                published = self._publish(writer, done, progress)
+                progress(Step(view.name, "publishing", len(done), len(done)))
+                published = self._publish(writer, before, done, late)
+            behind = before.watermark_us if before else None
         except FeatureStoreError as failure:
             error = error or failure
         snapshot = self.tables.snapshot(name)
-        watermark = snapshot.watermark_us if snapshot else None
-        return ViewReport(view.name, tuple(done), watermark, published, time.monotonic() - began, error)
+        watermark, seconds = snapshot.watermark_us if snapshot else None, time.monotonic() - began
+        came = None if behind is None else late.report(behind)
+        return ViewReport(view.name, tuple(done), watermark, published, seconds, error, late=came)
 
-    def _commit_chunks(self, writer: TableWriter, asked: Asked, done: list[ChunkReport], progress: Progress) -> None:
+    def _commit_chunks(self, taker: LateTaker, asked: Asked, done: list[ChunkReport], progress: Progress) -> None:
+        writer = taker.writer
         view = writer.view
         chunks = self._chunks(view, asked, writer.snapshot)
+        created_us = None
         if chunks and not view.source.timeless:
             self.judge.refuse_untimed(view, scan_of(view.source, self.judge.root))
+            created_us = self._take_late(taker, asked, Step(view.name, "late rows", 0, len(chunks)), progress)
         for index, chunk in enumerate(chunks):
             progress(Step(view.name, "reading", index, len(chunks)))
             began = time.monotonic()
             verdict = self._admitted(view, chunk)
             progress(Step(view.name, "committing", index, len(chunks), verdict.rows))
-            snapshot = _committed(writer, chunk, verdict, time.monotonic() - began)
+            snapshot = _committed(writer, chunk, verdict, created_us, time.monotonic() - began)
             done.append(
                 ChunkReport(
                     chunk.start_us,
@@ -80,6 +89,17 @@ class Materializer:
                 )
             )
             progress(Step(view.name, "committed", index + 1, len(chunks), verdict.accepted.num_rows))
+
+    def _take_late(self, taker: LateTaker, asked: Asked, step: Step, progress: Progress) -> int | None:
+        """Take in what came late, when the run goes on from the watermark; the mark of created time afterwards."""
+        marks = taker.writer.marks
+        if marks.watermark_us is not None and asked.start_us is not None:
+            return marks.created_us  # only an interval is read again, and rows may wait outside it
+        newest_us = taker.newest_created()
+        if marks.watermark_us is not None:
+            progress(step)
+            taker.take(newest_us)
+        return marks.created_us if newest_us is None else newest_us
 
     def _chunks(self, view: ViewRecord, asked: Asked, snapshot: Snapshot | None) -> tuple[Chunk, ...]:
         committed = committed_interval(snapshot)
@@ -126,12 +146,13 @@ class Materializer:
             raise GateRefused(verdict.summary)
         return accepted_rows(view, verdict.accepted)
 
-    def _publish(self, writer: TableWriter, done: list[ChunkReport], progress: Progress) -> int:
+    def _publish(self, writer: TableWriter, before: Snapshot | None, done: list[ChunkReport], late: LateRows) -> int:
         if writer.snapshot is None:
             return 0
-        progress(Step(writer.view.name, "publishing", len(done), len(done)))
-        first = done[0] if done else None
-        change = Change(first.table_version - 1, first.start_us) if first and first.start_us is not None else None
+        first_us = done[0].start_us if done else None
+        change = None
+        if before is not None and (first_us is not None or not done):
+            change = Change(before.version, first_us, late.changed)
         return self.publisher.publish(writer.view, writer.snapshot, change)
 
 
@@ -143,13 +164,14 @@ def _first_event(view: ViewRecord, chunk: Chunk) -> int | None:
     return None if reach is None else chunk.start_us - reach
 
 
-def _committed(writer: TableWriter, chunk: Chunk, verdict: Verdict, seconds: float) -> Snapshot:
+def _committed(writer: TableWriter, chunk: Chunk, verdict: Verdict, created_us: int | None, seconds: float) -> Snapshot:
     view = writer.view
     opens = writer.marks.watermark_us is None or chunk.in_force
     marks = Marks(
         start_us=chunk.after.start_us,
         watermark_us=chunk.after.watermark_us,
         reach_us=_first_event(view, chunk) if opens else writer.marks.reach_us,
+        created_us=created_us,
     )
     replaced = Replaced(None if chunk.in_force else chunk.start_us, chunk.end_us)
     return writer.replace(

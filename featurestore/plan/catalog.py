@@ -82,6 +82,7 @@ class SourceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     event_id: str | None = None
     deleted: str | None = None
     delay_us: int = 0
+    lookback_us: int | None = None
     timeless: bool = False
     visibility: Visibility = "event"
     metadata: Metadata = Metadata()

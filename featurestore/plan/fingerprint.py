@@ -59,7 +59,10 @@ def publication(view: ViewRecord) -> str:
 
 
 def _without_words(record: R) -> R:
+    """The record without what people read, and without how materializing finds late rows, which no row tells."""
     cleared = msgspec.structs.replace(record, metadata=Metadata())
+    if isinstance(cleared, SourceRecord):
+        cleared = msgspec.structs.replace(cleared, lookback_us=None)
     match cleared:
         case SourceRecord(place=SqlPlace() as place):
             inputs = tuple(_without_words(source) for source in place.inputs)

@@ -94,6 +94,7 @@ def _source_record(source: TableSource, root: Path, recorded: Recorded) -> Sourc
         event_id=source.event_id,
         deleted=source.deleted,
         delay_us=duration_us(source.delay),
+        lookback_us=None if source.lookback is None else duration_us(source.lookback),
         timeless=source.timeless,
         visibility=source.visibility,
         metadata=_metadata(source),

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +33,17 @@ PUSH_POINTS: dict[str, Point] = {
     "while records are packed": ("featurestore.online.values", "_stamps", 1),
     "before records are written": ("featurestore.online.lmdb", "LmdbOnlineStore.write", 1),
     "while records are written": ("featurestore.online.lmdb", "_write", 1),
+}
+
+LATE_POINTS: dict[str, Point] = {
+    "before the lookback is committed": ("featurestore.offline.tables", "OfflineTables.commit", 1),
+    "while the lookback is written": ("featurestore.materialization.writing", "stored_reader", 1),
+    "before late rows are committed": ("featurestore.offline.tables", "OfflineTables.commit", 2),
+    "while late rows are written": ("featurestore.materialization.writing", "stored_reader", 2),
+    "after late rows are committed": ("featurestore.offline.tables", "OfflineTables.commit", 3),
+    "after the last commit": ("featurestore.materialization.publishing", "Publisher.publish", 1),
+    "while records are packed": ("featurestore.online.values", "_stamps", 1),
+    "before records are written": ("featurestore.online.lmdb", "LmdbOnlineStore.write", 1),
 }
 
 KILLED = """
@@ -77,9 +89,12 @@ def kill(root: Path, point: Point, action: str) -> None:
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
 
-def answers(store: FeatureStore) -> tuple[object, ...]:
+AFTERWARDS = day(13)
+
+
+def answers(store: FeatureStore, at: datetime = AFTERWARDS) -> tuple[object, ...]:
     history = store.get_historical_features(SPINE, ["last:*"], statuses=True).to_polars().rows()
-    online = store.get_online_features(["last:*"], ENTITIES, at=day(13))
+    online = store.get_online_features(["last:*"], ENTITIES, at=at)
     [status] = store.status()
     return history, online.to_dict(), online.event_timestamps, status.watermark_us, status.rows, status.keys
 
@@ -137,6 +152,44 @@ def test_a_killed_push_is_published_by_the_next_materialization(tmp_path: Path, 
     assert not store.status()[0].in_step
     store.materialize(end=day(12))
     assert answers(store) == pushed
+
+
+LATE = PURCHASES.replace(
+    'event_timestamp="at"', 'event_timestamp="at", created_timestamp="made", lookback=timedelta(days=3)'
+)
+FIRST = purchases().with_columns(made="at")
+LATER = FIRST.filter(pl.col("at") != day(10)).vstack(
+    PUSHED.with_columns(made=pl.lit(day(14)).cast(FIRST.schema["at"])).select(FIRST.columns)
+)  # the row of the 10th, within the lookback, is gone; those of the 4th and the 11th are late
+
+
+def late_project(root: Path) -> FeatureStore:
+    """A project that was materialized up to January 12, whose source has changed since."""
+    store = make_project(root, LATE, purchases=FIRST)
+    store.apply()
+    store.materialize(end=day(12))
+    LATER.write_parquet(root / "data" / "purchases.parquet")
+    return store
+
+
+@pytest.fixture(scope="module")
+def on_time(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    with late_project(tmp_path_factory.mktemp("late")) as store:
+        report = store.materialize(end=day(15))
+        assert report.views[0].late is not None
+        assert (report.views[0].late.rows, report.views[0].late.removed) == (2, 1)
+        return answers(store, day(15))
+
+
+@pytest.mark.parametrize("point", LATE_POINTS)
+def test_a_killed_run_with_late_rows_run_again_equals_one_that_was_not(
+    tmp_path: Path, on_time: tuple[object, ...], point: str
+) -> None:
+    late_project(tmp_path).close()
+    kill(tmp_path, LATE_POINTS[point], "store.materialize(end=day(15))")
+    store = open_project(tmp_path)
+    store.materialize(end=day(15))
+    assert answers(store, day(15)) == on_time
 
 
 LIMITED = """
