@@ -29,7 +29,7 @@ DEPARTURE = OnDemandRecord(
 def flights() -> Catalog:
     members = (projected(WEATHER, "wind", airport="origin"), OnDemandMember(view="departure"))
     both = service("both", projected(WEATHER, "temp", airport="origin"), projected(WEATHER, "temp", airport="dest"))
-    return catalog(WEATHER, DEPARTURE, ServiceRecord(name="flight_v1", members=members), both)
+    return catalog(WEATHER, DEPARTURE, ServiceRecord(name="flight_v1", members=members), both, origin_weather=1)
 
 
 def rows() -> dict[str, ViewInput]:
