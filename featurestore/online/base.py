@@ -29,6 +29,14 @@ class WriteCount:
     deleted: int = 0
 
 
+class OnlineReads(Protocol):
+    """What lookups need of a store."""
+
+    def read(self, requests: Sequence[tuple[str, Sequence[bytes]]]) -> list[Answer]:
+        """As OnlineStore."""
+        ...
+
+
 class OnlineStore(Protocol):
     """Current records by namespace and key; safe for threads.
 

@@ -17,7 +17,7 @@ from featurestore.dtypes import DType, Value
 from featurestore.errors import ConfigurationError, InputError, NotPublishedError, OnlineStoreError
 from featurestore.online._request import request_column
 from featurestore.online._view import CompiledView
-from featurestore.online.base import OnlineStore
+from featurestore.online.base import OnlineReads
 from featurestore.online.result import AnswerShape, OnlineFeatures, Origin
 from featurestore.online.values import Publication
 from featurestore.plan.lookup import LookupPlan
@@ -41,7 +41,7 @@ class Lookup:
     def __init__(
         self,
         plan: LookupPlan,
-        store: OnlineStore,
+        store: OnlineReads,
         evaluate: Evaluate | None = None,
         now_us: Clock = present_us,
         log: Log | None = None,
