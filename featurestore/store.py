@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from featurestore.history import Features
     from featurestore.materialization.rebuilding import Rebuilt
     from featurestore.materialization.report import MaterializationReport, Progress, PushReport
+    from featurestore.online.base import OnlineReads
     from featurestore.online.lookup import Lookup
     from featurestore.online.result import OnlineFeatures
     from featurestore.plan.lookup import LookupPlan
@@ -176,8 +177,11 @@ class FeatureStore(History):
         catalog, selection = self.selected(features, self.serving())
         return build_lookup_plan(selection, catalog, self.configuration.project)
 
-    def compile_lookup(self, features: Features, catalog: Catalog) -> Lookup:
-        """The lookup of the features as a catalog has them, with what its request-time features need loaded."""
+    def compile_lookup(self, features: Features, catalog: Catalog, reads: OnlineReads | None = None) -> Lookup:
+        """The lookup of the features as a catalog has them, with what its request-time features need loaded.
+
+        It reads through `reads`, by default from the online store.
+        """
         from featurestore.on_demand import evaluate
         from featurestore.online.lookup import Lookup
         from featurestore.project.functions import resolve_functions
@@ -186,7 +190,7 @@ class FeatureStore(History):
         plan = build_lookup_plan(selection, catalog, self.configuration.project)
         resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
         log = self.served.of(plan, selection.service, catalog) if self.served and selection.service else None
-        return Lookup(plan, self.online, evaluate, self.now_us, log)
+        return Lookup(plan, reads or self.online, evaluate, self.now_us, log)
 
     def rebuild_online(self, views: Sequence[str] | None = None, *, check: bool = True) -> tuple[Rebuilt, ...]:
         """Fill the online store again with what is committed, after it was emptied or has lost records.

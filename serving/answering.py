@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from featurestore.dtypes import DType, Value
 from featurestore.errors import InputError, UnknownNameError
 from featurestore.online.lookup import Lookup
+from featurestore.online.open import is_remote
 from featurestore.online.result import OnlineFeatures
 from featurestore.plan.catalog import Catalog
 from featurestore.plan.on_demand import Function
 from featurestore.store import FeatureStore
+from featurestore.timeline import Status
 from serving.arrow import arrow_stream
 from serving.columns import column_decoder
+from serving.timing import TimedReads
 from serving.writing import AnswerWriter
+
+if TYPE_CHECKING:
+    from serving.metrics import Metrics
 
 Given: TypeAlias = Sequence[Mapping[str, object]] | Mapping[str, Sequence[object]]  # rows, or columns, of JSON values
 Rows: TypeAlias = list[dict[str, Value]]
@@ -26,24 +33,19 @@ class Answering:
     `waits` tells that answering may take long: a store elsewhere, or a Python function at request time.
     """
 
-    def __init__(self, lookup: Lookup, service: str | None, *, remote: bool) -> None:
+    def __init__(self, lookup: Lookup, service: str | None, metrics: Metrics | None = None, *, remote: bool) -> None:
         plan = lookup.plan
         self.lookup = lookup
         self.label = plan.features
         self.service = service or ""
+        self._metrics = metrics
+        self._view_names = tuple(view.view for view in plan.views)
         self.views = frozenset(view.view for view in plan.views)
         self.width = len(plan.outputs)
         self.waits = remote or any(isinstance(step.computation, Function) for step in plan.on_demand)
         self._keys = _Reader("join key", lookup.shape.keys, plan.features)
         self._request = _Reader("request column", plan.request, plan.features)
-        self._writer = AnswerWriter(lookup, service)
-
-    @staticmethod
-    def compiled(store: FeatureStore, asked: str | tuple[str, ...], catalog: Catalog) -> Answering:
-        """The features that were asked for, as a catalog has them."""
-        lookup = store.compile_lookup(asked, catalog)
-        remote = store.configuration.online.url.partition("://")[0] not in ("lmdb", "memory")
-        return Answering(lookup, asked if isinstance(asked, str) else None, remote=remote)
+        self.writer = AnswerWriter(lookup, service)
 
     def answer(self, entities: Given, request: Given | None, at_us: int | None) -> OnlineFeatures:
         """The features of each entity; values are in JSON form. Raises what `Lookup.answer` raises, and InputError."""
@@ -52,11 +54,35 @@ class Answering:
 
     def json(self, answer: OnlineFeatures) -> bytes:
         """The answer as the JSON document of `POST /v1/features`."""
-        return self._writer.write(answer)
+        body, nulls = self.writer.write(answer)
+        self.count(answer, nulls)
+        return body
 
     def arrow(self, answer: OnlineFeatures) -> bytes:
         """The answer as an Arrow stream."""
+        self.count(answer, sum(statuses.count(Status.NULL_VALUE) for statuses in answer.statuses.values()))
         return arrow_stream(self.lookup, self.service, answer)
+
+    def count(self, answer: OnlineFeatures, nulls: int) -> None:
+        """Tell the metrics of an answer."""
+        if self._metrics is not None:
+            self._metrics.looked_up(self.service, self._view_names, answer, nulls)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """Compiles what is asked of a project."""
+
+    store: FeatureStore
+    metrics: Metrics | None
+
+    def compiled(self, asked: str | tuple[str, ...], catalog: Catalog) -> Answering:
+        """The features that were asked for, as a catalog has them."""
+        store, metrics = self.store, self.metrics
+        reads = None if metrics is None else TimedReads(store.online, metrics.reads.observe)
+        lookup = store.compile_lookup(asked, catalog, reads)
+        service = asked if isinstance(asked, str) else None
+        return Answering(lookup, service, metrics, remote=is_remote(store.configuration.online.url))
 
 
 class _Reader:

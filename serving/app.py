@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from featurestore.errors import FeatureStoreError
 from featurestore.registry.open import open_database
 from featurestore.store import FeatureStore
+from serving import documents
 from serving.access import Access, Hosts
-from serving.answering import Answering
+from serving.answering import Compiler
 from serving.asking import Asking, Sizes
+from serving.catalog import CatalogPages
+from serving.errors import error_answer, log
 from serving.feast import FeastFeatures
 from serving.features import Features
-from serving.gate import Gate, Limits
+from serving.gate import Gate, Limits, Observer
 from serving.health import Readiness, healthz
 from serving.journal import Journal
 from serving.keys import Keys
 from serving.load import Load
+from serving.measuring import Measuring
+from serving.openapi import OpenApi
 from serving.plans import Plans
 from serving.protocol import Protocol
+from serving.push import Push
 from serving.routes import Route, RouteTable, Scope, document
 
 _TITLE = "featurestore"
+_PUSH_THREADS = 2  # commits of one view queue up anyway
 
 
 def worker() -> ASGIApp:
     """The application of one worker process, for the project that FEATURESTORE_ROOT names; uvicorn calls this."""
-    store = FeatureStore(os.environ.get("FEATURESTORE_ROOT", "."))
-    Protocol.receive_seconds = store.configuration.serving.receive_seconds
-    return create_app(store)
+    try:
+        store = FeatureStore(os.environ.get("FEATURESTORE_ROOT", "."))
+        Protocol.receive_seconds = store.configuration.serving.receive_seconds
+        return create_app(store)
+    except FeatureStoreError as error:
+        log.error("A worker cannot start: %s", error)
+        sys.exit(1)
 
 
 def create_app(store: FeatureStore, routes: Iterable[Route] = ()) -> ASGIApp:
@@ -43,28 +60,21 @@ def create_app(store: FeatureStore, routes: Iterable[Route] = ()) -> ASGIApp:
     Raises ConfigurationError for a route without a scope, and what reading the registry raises.
     """
     settings = store.configuration.serving
-    plans = Plans(store, Answering.compiled)
-    plans.refresh()
-    pool = ThreadPoolExecutor(settings.store_threads, thread_name_prefix="store")
-    asking = Asking(plans, pool, Sizes(settings.max_entities, settings.max_features))
-    readiness = Readiness(store, plans, pool, settings.deadline_seconds)
-    table = RouteTable(
-        (
-            Route("POST", "/v1/features", Scope.FEATURES_READ, hot=Features(asking).answer),
-            Route("POST", "/get-online-features", Scope.FEATURES_READ, hot=FeastFeatures(asking).answer),
-            Route("GET", "/health", Scope.FEATURES_READ, hot=healthz),
-            Route("GET", "/healthz", Scope.OPEN, hot=healthz),
-            Route("GET", "/readyz", Scope.OPEN, hot=readiness.readyz),
-            *routes,
-        )
-    )
+    rooms = _Rooms(store)
+    table = RouteTable((*_routes(rooms), *routes))
+    app = _fastapi(rooms)
+    document(app, table)
+    rooms.openapi.of(app)
+    observers: list[Observer] = [Journal(store.root / settings.write_log, store.now_us)]
+    if rooms.measuring.metrics is not None:
+        observers.append(rooms.measuring.metrics)
     gate = Gate(
         table,
-        _documented(table, store, pool),
+        app,
         Limits(settings.body_bytes, settings.receive_seconds, settings.deadline_seconds),
         Load(settings.max_in_work, settings.max_in_work_of_key),
         guards=(Hosts((*settings.allowed_hosts, settings.host)), access(store)),
-        observers=(Journal(store.root / settings.write_log, store.now_us),),
+        observers=observers,
     )
     if not settings.cors_origins:
         return gate
@@ -87,15 +97,75 @@ def keys_of(store: FeatureStore) -> Keys:
     return Keys(open_database(store.configuration.registry.url, store.root), store.now_us)
 
 
-def _documented(table: RouteTable, store: FeatureStore, pool: ThreadPoolExecutor) -> FastAPI:
-    """The FastAPI application: the OpenAPI document of all routes, and the endpoints of those that are not hot."""
+@dataclass
+class _Rooms:
+    """The rooms that answer; `pool` is for reads of the store that may wait, `pushing` for pushes."""
+
+    store: FeatureStore
+    pool: ThreadPoolExecutor = field(init=False)
+    pushing: ThreadPoolExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        store, settings = self.store, self.store.configuration.serving
+        self.pool = ThreadPoolExecutor(settings.store_threads, thread_name_prefix="store")
+        self.pushing = ThreadPoolExecutor(_PUSH_THREADS, thread_name_prefix="push")
+        self.measuring = Measuring()
+        self.plans = Plans(store.registry, Compiler(store, self.measuring.metrics).compiled)
+        self.plans.refresh()
+        self.asking = Asking(self.plans, self.pool, Sizes(settings.max_entities, settings.max_features))
+        project = store.configuration.project
+        self.catalog = CatalogPages(project, self.plans, store.online, store.now_us, self.pool)
+        self.measuring.of(self.plans, self.catalog)
+        self.readiness = Readiness(store, self.plans, self.pool, settings.deadline_seconds)
+        self.openapi = OpenApi(self.plans)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.pushing.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
+
+
+def _routes(rooms: _Rooms) -> tuple[Route, ...]:
+    asking, catalog = rooms.asking, rooms.catalog
+    push = Push(rooms.store, rooms.pushing)
+    slow = rooms.store.configuration.serving.push_seconds
+    read = Scope.FEATURES_READ
+    return (
+        Route("POST", "/v1/features", read, hot=Features(asking).answer, document=documents.FEATURES),
+        Route("POST", "/v1/push/{view}", Scope.PUSH, hot=push.answer, document=documents.PUSH, seconds=slow),
+        Route("GET", "/v1/services", read, endpoint=catalog.services, document=documents.SERVICES),
+        Route("GET", "/v1/services/{name}", read, endpoint=catalog.service, document=documents.SERVICE),
+        Route("GET", "/v1/views", read, endpoint=catalog.views, document=documents.VIEWS),
+        Route("GET", "/v1/views/{name}", read, endpoint=catalog.view, document=documents.VIEW),
+        Route("GET", "/v1/entities", read, endpoint=catalog.entities, document=documents.ENTITIES),
+        Route("GET", "/v1/entities/{name}", read, endpoint=catalog.entity, document=documents.ENTITY),
+        Route(
+            "POST", "/get-online-features", read, hot=FeastFeatures(asking).answer, document=documents.FEAST_FEATURES
+        ),
+        Route("POST", "/push", Scope.PUSH, hot=push.feast, document=documents.FEAST_PUSH, seconds=slow),
+        Route("GET", "/health", read, hot=healthz, document=documents.HEALTH),
+        Route("GET", "/healthz", Scope.OPEN, hot=healthz, document=documents.HEALTH),
+        Route("GET", "/readyz", Scope.OPEN, hot=rooms.readiness.readyz, document=documents.READY),
+        Route("GET", "/metrics", read, hot=rooms.measuring.answer, document=documents.METRICS),
+        Route("GET", "/openapi.json", read, hot=rooms.openapi.answer, document=documents.OPENAPI),
+    )
+
+
+def _fastapi(rooms: _Rooms) -> FastAPI:
+    """The FastAPI application behind the gate; errors have the one form that all have."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        pool.shutdown(wait=False, cancel_futures=True)
-        store.close()
+        rooms.close()
 
-    app = FastAPI(title=_TITLE, lifespan=lifespan)
-    document(app, table)
-    return app
+    async def told(_: StarletteRequest, error: Exception) -> Response:
+        answer = error_answer(error)
+        headers = {name.decode(): value.decode() for name, value in answer.headers}
+        return Response(answer.body, answer.status, headers, media_type=answer.media_type.decode())
+
+    handlers: dict[int | type[Exception], Any] = {FeatureStoreError: told, Exception: told}
+    return FastAPI(
+        title=_TITLE, lifespan=lifespan, exception_handlers=handlers, openapi_url=None, docs_url=None, redoc_url=None
+    )

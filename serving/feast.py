@@ -26,7 +26,7 @@ from serving.asking import Asking, JsonValue, rows_of
 from serving.columns import Column, encode
 from serving.errors import bad_request
 from serving.exchange import Answer, Request
-from serving.writing import written_statuses
+from serving.writing import Written, written_statuses
 
 _NO_TIME = "1970-01-01T00:00:00Z"
 _SECONDS = frozenset({"Timestamp", "Date"})
@@ -73,10 +73,12 @@ def _answered(answering: Answering, question: Question) -> Answer:
     entities = {name: values for name, values in question.entities.items() if name in keys}
     request = {name: values for name, values in question.entities.items() if name in columns}
     answer = answering.answer(entities, request or None, None)
-    return Answer(written(answering.lookup, answer, full_names=question.full_feature_names))
+    body, nulls = written(answering.lookup, answer, full_names=question.full_feature_names)
+    answering.count(answer, nulls)
+    return Answer(body)
 
 
-def written(lookup: Lookup, answer: OnlineFeatures, *, full_names: bool) -> bytes:
+def written(lookup: Lookup, answer: OnlineFeatures, *, full_names: bool) -> Written:
     """An answer in Feast's form."""
     shape = answer.shape
     keys = len(shape.keys)
@@ -88,12 +90,13 @@ def written(lookup: Lookup, answer: OnlineFeatures, *, full_names: bool) -> byte
     times = [encode([_NO_TIME if t is None else to_datetime(t) for t in times]) for _, times in answer.origins]
     times_of = [no_times] * keys + [no_times if view is None else times[view] for view in shape.views]
     present = encode(["PRESENT"] * len(answer))
-    statuses = [present] * keys + written_statuses(answer, answer.columns[keys:], nullable)
+    found, nulls = written_statuses(answer, answer.columns[keys:], nullable)
+    statuses = [present] * keys + found
     results = [
         b'{"values":%s,"statuses":%s,"event_timestamps":%s}' % (values, states, at)
         for values, states, at in zip(columns, statuses, times_of, strict=True)
     ]
-    return b'{"metadata":{"feature_names":%s},"results":[%s]}' % (encode(names), b",".join(results))
+    return b'{"metadata":{"feature_names":%s},"results":[%s]}' % (encode(names), b",".join(results)), nulls
 
 
 def _full_names(lookup: Lookup) -> list[str]:

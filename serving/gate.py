@@ -77,7 +77,7 @@ class Gate:
             match = self._table.find(scope["method"], scope["path"])
             answer = await self._pass(match, request, scope, receive, sent)
         except Exception as error:  # noqa: BLE001 -- the process's edge: whatever happens becomes an answer
-            answer = error_answer(error)
+            answer = None if sent.status else error_answer(error)
         if answer is not None and sent.status is None:
             start, body = messages_of(answer)
             await sent(start)
@@ -95,13 +95,14 @@ class Gate:
         for guard in self._guards:
             guard(route, request)
         request.body = await read_body(receive, request, limits)
+        seconds = limits.deadline_seconds if route.seconds is None else route.seconds
         with self._load.admitted(route, request):
             if route.hot is not None:
                 answer = route.hot(request)
                 if isinstance(answer, Answer):
                     return answer
-                return await within(answer, limits.deadline_seconds)
-            await within(self._cold(scope, _replayed(request.body, receive), send), limits.deadline_seconds)
+                return await within(answer, seconds)
+            await within(self._cold(scope, _replayed(request.body, receive), send), seconds)
         return None
 
 

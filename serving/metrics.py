@@ -4,7 +4,7 @@
 |---|---|---|
 | `featurestore_request_seconds` | route, service | histogram of the time from the request's head to its answer |
 | `featurestore_requests_total` | route, status | answers by HTTP status |
-| `featurestore_rows_total` | service, view, status | rows looked up: PRESENT, NOT_FOUND (missing), OUTSIDE_MAX_AGE (expired) |
+| `featurestore_rows_total` | service, view, status | rows looked up: PRESENT, NOT_FOUND, OUTSIDE_MAX_AGE |
 | `featurestore_null_values_total` | service | values that are null though their row is there |
 | `featurestore_store_read_seconds` | | histogram of reads of the online store |
 | `featurestore_freshness_lag_seconds` | view | how far the view's watermark is behind the present |
@@ -16,7 +16,6 @@ With several workers each writes to files of its own under PROMETHEUS_MULTIPROC_
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -25,8 +24,6 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from featurestore.online.base import Answer as StoreAnswer
-from featurestore.online.base import OnlineReads
 from featurestore.online.result import OnlineFeatures
 from featurestore.timeline import Status
 from serving.exchange import Request
@@ -58,7 +55,10 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._nulls = Counter(
-            "featurestore_null_values", "Values that are null though their row is there.", ["service"], registry=registry
+            "featurestore_null_values",
+            "Values that are null though their row is there.",
+            ["service"],
+            registry=registry,
         )
         self.reads = Histogram(
             "featurestore_store_read_seconds", "Reads of the online store.", buckets=_BUCKETS, registry=registry
@@ -110,19 +110,3 @@ class _Gauges(Collector):
             for value_of, value in values.items():
                 family.add_metric([value_of] if label else [], value)
             yield family
-
-
-class TimedStore:
-    """Reads of an online store, timed."""
-
-    def __init__(self, store: OnlineReads, reads: Histogram) -> None:
-        self._store = store
-        self._observe = reads.observe
-
-    def read(self, requests: Sequence[tuple[str, Sequence[bytes]]]) -> list[StoreAnswer]:
-        """As OnlineReads."""
-        began = time.perf_counter()
-        try:
-            return self._store.read(requests)
-        finally:
-            self._observe(time.perf_counter() - began)

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from featurestore.errors import FeatureStoreError, UnknownNameError
 from featurestore.plan.catalog import Catalog
-from featurestore.store import FeatureStore
+from featurestore.registry.base import Registry
 from serving.answering import Answering
 from serving.errors import unavailable
 
@@ -43,8 +43,8 @@ class State:
 class Plans:
     """The present state, and its replacement when somebody applied; safe for threads."""
 
-    def __init__(self, store: FeatureStore, compiled: Callable[[FeatureStore, Asked, Catalog], Answering]) -> None:
-        self._store = store
+    def __init__(self, registry: Registry, compiled: Callable[[Asked, Catalog], Answering]) -> None:
+        self._registry = registry
         self._compiled = compiled
         self._refreshing = threading.Lock()
         self._refresh: asyncio.Future[None] | None = None
@@ -61,7 +61,7 @@ class Plans:
             return found
         found = state.lists.get(asked)
         if found is None:
-            found = self._compiled(self._store, asked, state.catalog)
+            found = self._compiled(asked, state.catalog)
             if len(state.lists) >= _MOST_LISTS:
                 state.lists.pop(next(iter(state.lists)), None)
             state.lists[asked] = found
@@ -69,7 +69,7 @@ class Plans:
 
     def is_stale(self) -> bool:
         """Whether somebody may have applied since the present state was made."""
-        return self._store.registry.token() != self.state.token
+        return self._registry.token() != self.state.token
 
     def follow(self) -> None:
         """Begin to replace a stale state, unless that is under way; call on the event loop."""
@@ -87,11 +87,11 @@ class Plans:
     def refresh(self) -> None:
         """Replace a stale state; a registry that cannot be read leaves the old one serving, and `failure` says why."""
         with self._refreshing:
-            token = self._store.registry.token()
+            token = self._registry.token()
             if token == self.state.token:
                 return
             try:
-                revision, catalog = self._store.registry.serving()
+                revision, catalog = self._registry.serving()
                 self.state = self._compile(token, revision, catalog)
                 self.failure = None
             except FeatureStoreError as error:
@@ -103,7 +103,7 @@ class Plans:
         faults: dict[str, str] = {}
         for name in catalog.services:
             try:
-                services[name] = self._compiled(self._store, name, catalog)
+                services[name] = self._compiled(name, catalog)
             except FeatureStoreError as error:
                 faults[name] = str(error)
                 if name in old.services:

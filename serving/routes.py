@@ -16,6 +16,8 @@ from featurestore.errors import ConfigurationError
 from serving.errors import Refused
 from serving.exchange import Answer, Request
 
+SECURITY = "key"  # the name of the security scheme in the OpenAPI document
+
 Handler: TypeAlias = Callable[[Request], Answer | Awaitable[Answer]]
 Endpoint: TypeAlias = Callable[..., Any]
 
@@ -35,7 +37,7 @@ class Route:
     """A path by one method. Exactly one of `hot` (bytes in, bytes out) and `endpoint` (a FastAPI endpoint) answers.
 
     `document` goes to FastAPI's `add_api_route`: summary, responses, openapi_extra. A route without a scope is refused
-    when the server starts.
+    when the server starts. `seconds` is its own deadline, for what may take longer than an answer.
     """
 
     method: str
@@ -44,6 +46,7 @@ class Route:
     hot: Handler | None = None
     endpoint: Endpoint | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,14 @@ class RouteTable:
 def document(app: FastAPI, table: RouteTable) -> None:
     """Add the routes to a FastAPI app: those with an endpoint to answer there, hot ones for the OpenAPI document."""
     for route in table.routes:
+        said = {"response_model": None} | dict(route.document)
+        secured = {} if route.scope is Scope.OPEN else {"security": [{SECURITY: [str(route.scope)]}]}
         app.add_api_route(
             route.path,
             route.endpoint or _behind_the_gate,
             methods=[route.method],
             operation_id=f"{route.method.lower()}{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).rstrip('_')}",
-            **({"response_model": None} | dict(route.document)),
+            **(said | {"openapi_extra": {**said.get("openapi_extra", {}), **secured}}),
         )
 
 

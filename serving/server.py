@@ -7,6 +7,7 @@ import logging
 import logging.config
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ from featurestore.errors import ConfigurationError
 from featurestore.project.configuration import Serving
 
 log = logging.getLogger("featurestore.serving")
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 LOGGING = {
     "version": 1,
@@ -62,7 +65,9 @@ def serve(settings: Serving, announce: Callable[[str], None], *, has_keys: bool 
     scheme = "http" if settings.tls_certificate is None else "https"
     announce(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}")
     supervisor = Supervisor(config, opened, settings.drain_seconds)
-    supervisor.run()
+    with tempfile.TemporaryDirectory(prefix="featurestore-metrics-") as shared:
+        os.environ[METRICS_FOLDER] = shared  # where the workers count, each in files of its own
+        supervisor.run()
     return 2 if supervisor.failed else 0
 
 

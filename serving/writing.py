@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
 from featurestore.dtypes import Value
 from featurestore.online.lookup import Lookup
@@ -19,7 +20,10 @@ from featurestore.plan.lookup import ViewLookup
 from featurestore.timeline import Status, format_instant, to_datetime
 from serving.columns import TableEncoder, encode, encode_together
 
+Written: TypeAlias = tuple[bytes, int]  # an answer, and how many of its values are null though their row is there
+
 _PRESENT = Status.PRESENT
+_NULL_VALUE = Status.NULL_VALUE.name.encode()
 _NAMES = [status.name for status in Status]
 
 
@@ -40,7 +44,7 @@ class AnswerWriter:
         self._views = [_ViewWriter(view) for view in views]
         self._service = b'","service":' + encode(service) + b',"entities":{'
 
-    def write(self, answer: OnlineFeatures) -> bytes:
+    def write(self, answer: OnlineFeatures) -> Written:
         """The answer as JSON."""
         starts = self._key_starts
         columns = answer.columns
@@ -48,20 +52,22 @@ class AnswerWriter:
         parts = [b'{"at":"', format_instant(answer.at_us).encode(), self._service]
         parts += [b",".join([start + values + b"]" for start, values in zip(starts, keys, strict=True)])]
         parts.append(b'},"features":{')
-        parts += self._features(answer, columns[len(starts) :])
+        features, nulls = self._features(answer, columns[len(starts) :])
+        parts += features
         parts.append(b'},"views":{')
         parts.append(self._published(answer))
-        return b"".join(parts)
+        return b"".join(parts), nulls
 
-    def _features(self, answer: OnlineFeatures, columns: Sequence[list[Value]]) -> list[bytes]:
-        """What is written of each feature, in pieces."""
+    def _features(self, answer: OnlineFeatures, columns: Sequence[list[Value]]) -> tuple[list[bytes], int]:
+        """What is written of each feature, in pieces, and how many values are null though their row is there."""
         values, nullable = self._values.encode(columns)
+        statuses, nulls = written_statuses(answer, columns, nullable)
         pieces = [b"}"] * (5 * len(columns))
         pieces[0::5] = self._starts
         pieces[1::5] = values
         pieces[2::5] = self._between
-        pieces[3::5] = written_statuses(answer, columns, nullable)
-        return pieces
+        pieces[3::5] = statuses
+        return pieces, nulls
 
     def _published(self, answer: OnlineFeatures) -> bytes:
         """What is written of each view: the versions that answer, and each row's event time and age."""
@@ -105,25 +111,31 @@ class _ViewWriter:
 
 def written_statuses(
     answer: OnlineFeatures, columns: Sequence[list[Value]], nullable: Sequence[bool] | None
-) -> list[bytes]:
-    """The statuses of each feature as JSON arrays; `columns` are the features' values, `nullable` as in `Table`.
+) -> tuple[list[bytes], int]:
+    """The statuses of each feature as JSON arrays, and how many of them are NULL_VALUE.
+
+    `columns` are the features' values, `nullable` is as in `Table`.
 
     The same as `OnlineFeatures.statuses`, with one array for all features of a view that no null tells apart.
     """
     all_present = _all_present(len(answer))
     if nullable is None:
-        return [all_present] * len(columns)
+        return [all_present] * len(columns), 0
     found = [states for states, _ in answer.origins]
     shared = [all_present if states.count(_PRESENT) == len(states) else _named(states) for states in found]
     statuses = []
+    nulls = 0
     for view, values, may_be_null in zip(answer.shape.views, columns, nullable, strict=True):
         if view is None:
-            statuses.append(_computed(values) if may_be_null else all_present)
+            written = _computed(values) if may_be_null else all_present
         elif may_be_null and None in values:
-            statuses.append(_distinguished(found[view], values))
+            written = _distinguished(found[view], values)
         else:
             statuses.append(shared[view])
-    return statuses
+            continue
+        statuses.append(written)
+        nulls += written.count(_NULL_VALUE)
+    return statuses, nulls
 
 
 def _key(name: str) -> bytes:

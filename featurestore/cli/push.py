@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from featurestore.cli.output import JsonFlag, print_json, print_table, print_text
 from featurestore.cli.project import open_store
-
-if TYPE_CHECKING:
-    from featurestore.materialization.report import PushReport
 
 
 def push(
@@ -20,6 +17,8 @@ def push(
     as_json: JsonFlag = False,
 ) -> None:
     """Add rows to history and to the online store at once, through the contracts; again changes nothing."""
+    from featurestore.materialization.report import push_document
+
     with open_store() as store:
         report = store.push(name, file)
     if as_json:
@@ -31,22 +30,3 @@ def push(
     )
     for view, reason in report.skipped:
         print_text(f"{view} was not reached: {reason}.")
-
-
-def push_document(report: PushReport) -> dict[str, object]:
-    """The report as JSON."""
-    return {
-        "views": [
-            {
-                "view": view.view,
-                "version": view.version,
-                "rows": view.rows,
-                "repeated": view.repeated,
-                "dropped": view.dropped,
-                "published": view.published,
-                "table_version": view.table_version,
-            }
-            for view in report.views
-        ],
-        "skipped": [{"view": view, "reason": reason} for view, reason in report.skipped],
-    }

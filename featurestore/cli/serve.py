@@ -34,6 +34,7 @@ def serve(
             os.environ[f"FEATURESTORE_SERVING__{key.upper()}"] = str(value)
     with open_store() as store:
         settings = store.configuration.serving
+        store.online.namespaces()  # a store that does not answer is told here, before any worker starts
         has_keys = bool(keys_of(store).all())
 
     def announce(url: str) -> None:

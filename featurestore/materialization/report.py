@@ -155,3 +155,22 @@ class PushReport:
     def rows(self) -> int:
         """Rows committed, over all views."""
         return sum(view.rows for view in self.views)
+
+
+def push_document(report: PushReport) -> dict[str, object]:
+    """The report as JSON."""
+    return {
+        "views": [
+            {
+                "view": view.view,
+                "version": view.version,
+                "rows": view.rows,
+                "repeated": view.repeated,
+                "dropped": view.dropped,
+                "published": view.published,
+                "table_version": view.table_version,
+            }
+            for view in report.views
+        ],
+        "skipped": [{"view": view, "reason": reason} for view, reason in report.skipped],
+    }

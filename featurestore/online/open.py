@@ -43,6 +43,11 @@ def open_online_store(url: str, root: Path) -> OnlineStore:
             )
 
 
+def is_remote(url: str) -> bool:
+    """Whether reads of the store at `url` wait for another process, and so belong off an event loop."""
+    return url.partition("://")[0] not in ("lmdb", "memory")
+
+
 def _open_redis(url: str, root: Path) -> OnlineStore:
     try:
         from featurestore.online.redis.address import parse_address

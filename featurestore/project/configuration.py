@@ -57,6 +57,9 @@ class Serving(_Section):
     port: int = Field(default=6566, ge=0, le=65535, description="Where Feast's clients look for a feature server.")
     workers: int = Field(default=1, ge=1, description="One process answers more than 5,000 requests a second.")
     deadline_seconds: float = Field(default=2.0, gt=0, description="A caller that waits longer has given up.")
+    push_seconds: float = Field(
+        default=30.0, gt=0, description="A commit waits for other writers, and object stores take their time."
+    )
     receive_seconds: float = Field(default=5.0, gt=0, description="A body of 1 MiB at 2 Mbit/s takes four seconds.")
     drain_seconds: float = Field(default=10.0, gt=0, description="Five deadlines: whoever is being answered is done.")
     body_bytes: int = Field(default=2**20, gt=0, description="1,000 entities of 1,000 bytes each.")

@@ -37,7 +37,7 @@ def pushed_scan(frame: object, source: SourceRecord, views: Iterable[ViewRecord]
                 source.name, str(path), source.place.delimiter if isinstance(source.place, CsvPlace) else ","
             )
         case suffix if suffix in _LINES:
-            return FrameScan(source.name, ipc_stream(_lines(path, _declared(source, views))))
+            return FrameScan(source.name, ipc_stream(_lines(path, declared_types(source, views))))
     raise InputError(
         f"{path} is neither Parquet, CSV nor JSON lines; give a file that ends in .parquet, .csv or .jsonl."
     )
@@ -70,7 +70,7 @@ def rows_from_json(rows: Iterable[Mapping[str, object]], types: Mapping[str, DTy
         ) from error
 
 
-def _declared(source: SourceRecord, views: Iterable[ViewRecord]) -> dict[str, DType]:
+def declared_types(source: SourceRecord, views: Iterable[ViewRecord]) -> dict[str, DType]:
     """The types of source columns that say when, or that all views which take them as they are declare alike."""
     found: dict[str, set[str]] = {}
     for view in views:
