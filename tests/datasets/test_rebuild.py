@@ -53,6 +53,8 @@ def test_later_data_corrections_and_definitions_do_not_disturb_a_rebuild(store: 
     changed.write_parquet(tmp_path / "data" / "purchases.parquet")
     store.materialize(start=day(1), end=day(12))
     store.materialize(end=day(20))
+    pushed = pl.DataFrame({"customer": ["a"], "at": [day(3)], "amount": [8.0], "items": [6]})
+    store.push("last", pushed)
     define(tmp_path, (PURCHASES + WINDOWS).replace("days=10", "hours=1").replace('"mean"', '"max"'))
     store.apply()
     answer = store.datasets.rebuild(dataset, tmp_path / "again.parquet")
@@ -218,3 +220,14 @@ def test_a_split_can_be_chosen_later(store: FeatureStore, tmp_path: Path) -> Non
     assert pl.read_parquet(tmp_path / "parts" / "train.parquet").height == rows["train"]
     with pytest.raises(InputError, match=r"Split: there is no column 'custmer'. Columns: customer"):
         dataset.split(EntitySplit("custmer"))
+
+
+def test_a_version_that_was_asked_for_is_asked_for_again(store: FeatureStore, tmp_path: Path) -> None:
+    define(tmp_path, (PURCHASES + WINDOWS).replace("days=10", "days=1"))
+    store.apply()
+    training = store.get_historical_features(SPINE, ["last@1:items", "last:amount"])
+    dataset = training.save("train")
+    assert {name: view.version for name, view in dataset.manifest.views.items()} == {"last@1": 1, "last": 2}
+    define(tmp_path, (PURCHASES + WINDOWS).replace("days=10", "days=3"))
+    store.apply()
+    assert store.datasets.rebuild(dataset).identical
