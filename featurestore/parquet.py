@@ -36,7 +36,7 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
     except OSError as error:
         raise OfflineStoreError(f"{path} cannot be written: {error.strerror or error}.") from error
     except pa.ArrowNotImplementedError as error:
-        raise InputError(f"{path} cannot be written as Parquet: {error}; cast or drop that column.") from error
+        raise InputError(f"The rows do not fit a Parquet file: {error}. Cast or drop that column.") from error
     finally:
         partial.unlink(missing_ok=True)
     return rows

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from featurestore import EntitySplit, FeatureStore, TimeSplit
@@ -89,6 +90,20 @@ def test_spines_of_all_kinds_are_kept_and_equal_ones_shared(store: FeatureStore,
     (tmp_path / "spine.parquet").unlink()
     assert all(store.datasets.rebuild(dataset).identical for dataset in (frame, file, queried))
     assert not list((tmp_path / "data" / "offline" / "datasets").glob(".*"))
+
+
+def test_a_spine_that_cannot_be_kept_is_refused_and_leaves_nothing_behind(store: FeatureStore, tmp_path: Path) -> None:
+    query = 'SELECT customer, "at" AS event_timestamp, INTERVAL 1 MONTH AS term FROM purchases'
+    with pytest.raises(InputError, match="The rows do not fit a Parquet file"):
+        store.get_historical_features(query, ["last:items"]).save("train")
+    twice = pa.Table.from_arrays([SPINE["customer"].to_arrow()] * 2 + [SPINE["event_timestamp"].to_arrow()],
+                                 ["customer", "customer", "event_timestamp"])  # fmt: skip
+    with pytest.raises(InputError, match="two columns are named 'customer'"):
+        store.get_historical_features(twice, ["last:items"]).save("train")
+    with pytest.raises(InputError, match="is no name for a dataset"):
+        store.get_historical_features(SPINE, ["last:items"]).save("a b")
+    assert store.registry.datasets() == ()
+    assert not [path for path in (tmp_path / "data" / "offline").rglob("*.parquet") if "views" not in path.parts]
 
 
 def test_a_lost_or_altered_dataset_is_restored(store: FeatureStore) -> None:
