@@ -99,15 +99,15 @@ def print_report(report: MaterializationReport) -> None:
             for v in report.views
         ],
     )
-    for move in report.moves:
-        print_text(moved(move))
-    if report.failure is not None:
-        print_error(report.failure)
     for view in report.views:
         for remark in view.remarks if view.error is None else view.remarks[:-1]:
             print_text(f"{view.view}: {remark}")
         if view.error is not None:
             print_error(view.error)
+    if report.failure is not None:
+        print_error(report.failure)
+    for move in report.moves:
+        print_text(moved(move))
 
 
 def report_document(report: MaterializationReport) -> dict[str, object]:
