@@ -144,7 +144,7 @@ def _routes(rooms: _Rooms) -> tuple[Route, ...]:
             "POST", "/get-online-features", read, hot=FeastFeatures(asking).answer, document=documents.FEAST_FEATURES
         ),
         Route("POST", "/push", Scope.PUSH, hot=push.feast, document=documents.FEAST_PUSH, seconds=slow),
-        Route("GET", "/health", read, hot=healthz, document=documents.HEALTH),
+        Route("GET", "/health", read, hot=healthz, document=documents.FEAST_HEALTH),
         Route("GET", "/healthz", Scope.OPEN, hot=healthz, document=documents.HEALTH),
         Route("GET", "/readyz", Scope.OPEN, hot=rooms.readiness.readyz, document=documents.READY),
         Route("GET", "/metrics", read, hot=rooms.measuring.answer, document=documents.METRICS),

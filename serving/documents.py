@@ -80,6 +80,11 @@ VIEW = _read("One view", models.View, "catalog")
 ENTITIES = _read("All entities", models.Entities, "catalog")
 ENTITY = _read("One entity", models.Entity, "catalog")
 HEALTH: Said = {"summary": "The process runs", "tags": ["health"]}
+FEAST_HEALTH: Said = {
+    "summary": "The process runs, as Feast's feature server says it",
+    "responses": _USUAL,
+    "tags": ["feast"],
+}
 READY: Said = {
     "summary": "Whether the stores answer, and which versions are loaded",
     "tags": ["health"],

@@ -103,8 +103,8 @@ def document(app: FastAPI, table: RouteTable) -> None:
         )
 
 
+# Stands in the document for a hot route, which is answered before FastAPI is asked; a docstring would stand there too.
 async def _behind_the_gate(_: StarletteRequest) -> Response:
-    """Stands in the document for a hot route, which is answered before FastAPI is asked."""
     raise ConfigurationError("A hot route is served behind the gate only; serve what `create_app` returns.")
 
 
