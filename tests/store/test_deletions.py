@@ -99,6 +99,33 @@ def test_a_run_that_goes_on_publishes_what_its_markers_uncover(tmp_path: Path) -
         assert online(store, "last:amount", day(20)) == history(store, "last:amount", day(20)) == [6.0, 5.0, 4.0]
 
 
+@pytest.mark.parametrize("start", [None, 8])
+def test_a_run_that_goes_on_takes_in_markers_that_came_late(tmp_path: Path, start: int | None) -> None:
+    """Also of rows before the committed start, which then is what the markers uncover."""
+    with make_project(tmp_path, PLAIN, purchases=purchases()) as store:
+        store.apply()
+        store.materialize(start=None if start is None else day(start), end=day(10))
+        assert online(store, "last:amount", day(10)) == [6.0, 5.0, 4.0]
+        CANCELLED.write_parquet(tmp_path / "data" / "purchases.parquet")
+        [view] = store.materialize(end=day(20)).views
+        assert view.error is None
+        expected = [2.0, None, 4.0]
+        assert online(store, "last:amount", day(20)) == history(store, "last:amount", day(19)) == expected
+        assert history(store, "last:amount", day(19), from_source=True) == expected
+
+
+def test_a_run_that_goes_on_takes_in_markers_of_events_that_came_late(tmp_path: Path) -> None:
+    with make_project(tmp_path, DAILY, purchases=purchases()) as store:
+        store.apply()
+        store.materialize(end=day(10))
+        CANCELLED.write_parquet(tmp_path / "data" / "purchases.parquet")
+        store.materialize(end=day(20))
+        for feature, expected in {"sum": [2.0, None, 4.0], "count": [1, None, 1]}.items():
+            for answers in (online(store, f"sums:{feature}", day(20)), history(store, f"sums:{feature}", day(19))):
+                assert answers == expected
+            assert history(store, f"sums:{feature}", day(19), from_source=True) == expected
+
+
 def test_with_visibility_created_a_lookup_follows_markers_that_come_after_the_publish(tmp_path: Path) -> None:
     with make_project(tmp_path, AS_KNOWN, purchases=CANCELLED) as store:
         store.apply()
