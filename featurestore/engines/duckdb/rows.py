@@ -209,7 +209,7 @@ def _no_rows(rows: StoredRows) -> str:
     times = (Column(EVENT_TIMESTAMP, Timestamp), Column(CREATED_TIMESTAMP, Timestamp), Column(SEQUENCE, Int64))
     marks = (Column(DELETED, Bool),) if rows.deleted else ()
     columns = (*rows.keys, *times, *marks, *rows.columns)
-    nulls = [f"CAST(NULL AS {duckdb_type(c.dtype)}) AS {quoted(c.name)}" for c in columns]
+    nulls = [f"CAST(NULL AS {duckdb_type(stored_type(c.dtype))}) AS {quoted(c.name)}" for c in columns]
     return f"(SELECT {listed(nulls)} WHERE false)"
 
 

@@ -14,7 +14,17 @@ from featurestore.plan.materialization import CurrentPlan, ExtractPlan
 from featurestore.plan.nodes import Computed, FrameScan, SourceRows, StoredRows
 from featurestore.plan.windows import CurrentWindowsPlan, WindowSteps
 from featurestore.testing.engines.materialization import Told, told
-from featurestore.testing.engines.suite import ABSENT, PRESENT, EngineSuite, answers, ask, history, read, spine_of
+from featurestore.testing.engines.suite import (
+    ABSENT,
+    PRESENT,
+    TOO_OLD,
+    EngineSuite,
+    answers,
+    ask,
+    history,
+    read,
+    spine_of,
+)
 from featurestore.testing.engines.tables import (
     Layout,
     ViewTable,
@@ -249,6 +259,14 @@ class PushedRules(EngineSuite):
     def test_a_pushed_marker_cancels_a_row_of_the_source(self, engine: OfflineEngine, tmp_path: Path) -> None:
         rows = self._beside(marked_table(("a", 10, 10, 1), ("a", 20, 20, 2)), marked_table(("a", 20, 30)), tmp_path)
         assert ask(engine, rows, [("a", 25)]) == [(1, PRESENT)]
+
+    def test_vectors_keep_their_nulls_where_nothing_was_pushed(self, engine: OfflineEngine, tmp_path: Path) -> None:
+        vector = Vector(Float64, 2)
+        source = view_table(("a", 10, None), ("a", 20, [0.5, 1.5]), dtype=vector)
+        rows = self._beside(source, view_table(dtype=vector), tmp_path)
+        spine = [("a", 5), ("a", 15), ("a", 25), ("b", 5), ("a", 9), ("a", 35)]
+        expected = [ABSENT, (None, PRESENT), ([0.5, 1.5], PRESENT), ABSENT, ABSENT, TOO_OLD]
+        assert ask(engine, rows, spine, ttl_us=9) == expected
 
     def test_an_expression_that_fails_names_its_feature(self, engine: OfflineEngine, tmp_path: Path) -> None:
         source = view_table(("a", 10, 0))
