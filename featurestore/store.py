@@ -83,8 +83,9 @@ class FeatureStore(History):
         """The versions of views in use, and what uses them: nothing of those may be removed."""
         from featurestore.registry.usage import used_versions
 
+        state = self.registry.state()  # what is read after it has all that it names: nothing is ever removed
         known, moves = self.registry.view_versions(), self.registry.moves()
-        return used_versions(self.registry.state(), known, moves, self.configuration.project)
+        return used_versions(state, known, moves, self.configuration.project)
 
     def rollback(self, view: str, to: int | None = None, *, reason: str) -> tuple[Move, ...]:
         """Let an earlier version of a view serve, by default the one that served before; what moved.
@@ -224,7 +225,7 @@ class FeatureStore(History):
         from featurestore.statistics.views import view_statistics
 
         since, until = (None if at is None else instant_us(at, what) for at, what in ((start, "start"), (end, "end")))
-        catalog = self.catalog()
+        catalog = self.serving()
         if view not in catalog.views:
             raise UnknownNameError("view", view, catalog.views)
         return view_statistics(catalog.views[view], self.tables, (since, until), events=events)

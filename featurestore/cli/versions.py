@@ -10,9 +10,12 @@ import typer
 
 from featurestore.cli.output import JsonFlag, print_json, print_text
 from featurestore.cli.project import open_store
+from featurestore.registry.usage import SERVES
+from featurestore.timeline import format_instant
 
 if TYPE_CHECKING:
     from featurestore.registry.base import Move
+    from featurestore.status import ViewStatus
 
 View = Annotated[str, typer.Argument(help="A view.")]
 Reason = Annotated[str, typer.Option(help="Why, for those who read the log.")]
@@ -27,7 +30,10 @@ def rollback(
     """Let an earlier version of a view serve again, until the view is applied anew or switched."""
     with open_store() as store:
         moves = store.rollback(view, to, reason=reason)
+        statuses = [status for status in store.status() if status.view == view]
     _print_moves(moves, as_json)
+    if not as_json:
+        _print_lag(statuses)
 
 
 def switch(view: View, reason: Reason, as_json: JsonFlag = False) -> None:
@@ -35,6 +41,17 @@ def switch(view: View, reason: Reason, as_json: JsonFlag = False) -> None:
     with open_store() as store:
         moves = store.switch(view, reason=reason)
     _print_moves(moves, as_json)
+
+
+def _print_lag(statuses: Sequence[ViewStatus]) -> None:
+    """How far the version that serves now stands behind others: nothing kept it fresh until now."""
+    [serving] = [status for status in statuses if SERVES in status.uses]
+    newest = max((status.watermark_us for status in statuses if status.watermark_us is not None), default=None)
+    if newest is not None and serving.watermark_us is not None and serving.watermark_us < newest:
+        print_text(
+            f"v{serving.version} stands at {format_instant(serving.watermark_us)}, {format_instant(newest)} is the "
+            "newest: `featurestore materialize` brings it there."
+        )
 
 
 def _print_moves(moves: Sequence[Move], as_json: bool) -> None:

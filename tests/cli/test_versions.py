@@ -24,7 +24,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 def items(shop: Path) -> int:
-    [found] = answer(shop, "online", "last:items", "-e", "customer=a", "--at", day(12).isoformat())
+    [found] = answer(shop, "online", "last:items", "-e", "customer=a", "--at", day(13).isoformat())
     value: int = found["features"]["items"]["value"]
     return value
 
@@ -40,7 +40,10 @@ def test_a_change_is_planned_applied_built_and_rolled_back(shop: Path) -> None:
     assert "last@1" in said
     assert "view last: v2 serves in place of v1" in said
     assert items(shop) == 20
-    assert "view last: v1 serves in place of v2" in run(shop, "rollback", "last", "--reason", "too many")
+    run(shop, "materialize", "--end", day(13).isoformat())
+    said = run(shop, "rollback", "last", "--reason", "too many")
+    assert "view last: v1 serves in place of v2" in said
+    assert "v1 stands at 2024-01-12T00:00:00Z, 2024-01-13T00:00:00Z is the newest" in said
     assert items(shop) == 2
     assert "last v2 does not serve: it was rolled back; `featurestore switch last` ends that." in run(shop, "status")
     assert "view last: v2 serves in place of v1" in run(shop, "switch", "last", "--reason", "right after all")

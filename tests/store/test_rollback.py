@@ -138,3 +138,22 @@ def test_wrong_rollbacks_are_refused_in_a_sentence(store: FeatureStore) -> None:
         store.rollback("last", reason=" ")
     with pytest.raises(UnknownNameError, match="There is no view 'lost'"):
         store.switch("lost", reason="x")
+
+
+def test_a_switch_by_hand_never_takes_a_feature_from_a_service_that_still_reads_it(store: FeatureStore) -> None:
+    other = (
+        'other = FeatureView("other", entities=[customer], source=purchases, features=[Feature("amount", Float64)])\n'
+    )
+    reader = 'reader = FeatureService("reader", features=[last[["items"]], other.projection().with_prefix("o")])\n'
+    redefine(store, TENFOLD + other + reader)
+    store.materialize(end=day(12))
+    without = TENFOLD.replace(', Feature("items", Int64, expr="items * 10")', "")
+    redefine(
+        store, without + other.replace("Float64)]", 'Float64, expr="amount * 2")]') + reader.replace("items", "amount")
+    )
+    store.materialize(end=day(12), views=["last"])
+    assert serves(store) == {"last": 2, "other": 1}
+    with pytest.raises(InputError, match="'last' v3 cannot serve without others that are not built"):
+        store.switch("last", reason="now")
+    store.materialize(end=day(12))
+    assert serves(store) == {"last": 3, "other": 2}

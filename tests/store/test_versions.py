@@ -301,3 +301,14 @@ def test_a_push_while_a_version_is_built_reaches_both(store: FeatureStore) -> No
     store.materialize(end=day(12))
     assert serves(store) == {"last": 2}
     assert store.get_online_features(*ask, at=day(12)).to_dict()["items"] == [70]
+
+
+def test_a_dataset_and_a_model_of_pinned_versions_are_recorded_with_them(store: FeatureStore) -> None:
+    redefine(store, TENFOLD + '\nold = FeatureService("old", features=[last.version(1).with_prefix("old"), last])\n')
+    store.materialize(end=day(12))
+    dataset = store.get_historical_features(SPINE, "old").save("train")
+    assert {name: view.version for name, view in dataset.manifest.views.items()} == {"last@1": 1, "last": 2}
+    assert store.record_model("churn", dataset="train").views == {"last@1": 1, "last": 2}
+    redefine(store, PURCHASES)
+    store.materialize(end=day(13))
+    assert store.datasets.rebuild("train").identical
