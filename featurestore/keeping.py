@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from featurestore.definitions import FeatureService
 from featurestore.errors import UnknownNameError
+from featurestore.registry.usage import used_versions
 from featurestore.rooms import Rooms
-from featurestore.timeline import instant_us
+from featurestore.timeline import duration_us, instant_us, parse_duration
 
 if TYPE_CHECKING:
     from featurestore.audit.report import AuditReport
     from featurestore.dtypes import Value
     from featurestore.upkeep.report import EraseReport
+    from featurestore.upkeep.sweeping import MaintenanceReport, Sweeper
 
 
 class Keeping(Rooms):
@@ -47,3 +49,43 @@ class Keeping(Rooms):
         if self.served is not None:
             self.served.flush()
         return self._eraser.erase(entity, dry_run=dry_run)
+
+    def maintain(self, retain: timedelta = timedelta(days=30), *, dry_run: bool = False) -> MaintenanceReport:
+        """Join small files, and sweep what nothing needs; with `dry_run` only say what would go.
+
+        Nothing goes that is in use or can be rolled back to, nor what a dataset, a model or the audit log within its
+        retention rests on, nor what was committed, or refused, within `retain`. Every answer stays the same, except as
+        of instants before that. Raises ConflictError while a table is being written.
+        """
+        from featurestore.upkeep.sweeping import maintain
+
+        return maintain(self._sweepers(duration_us(retain)), dry_run=dry_run)
+
+    def _sweepers(self, retain_us: int) -> Sequence[Sweeper]:
+        """In the order in which they run."""
+        from featurestore.upkeep import sweepers
+        from featurestore.upkeep.needs import Needs
+
+        retention = duration_us(parse_duration(self.configuration.audit.retention))
+        log, project, now_us = self._auditor.files, self.configuration.project, self.now_us()
+        used = used_versions(self.registry.state(), self.registry.view_versions(), self.registry.moves(), project)
+        needs = Needs(
+            registry=self.registry,
+            tables=self.tables,
+            publisher=self._materializer.publisher,
+            log=log,
+            used=used,
+            now_us=now_us,
+            retain_us=retain_us,
+            log_us=retention,
+        )
+        return (
+            sweepers.UnusedTables(needs),
+            sweepers.UnusedNamespaces(needs),
+            sweepers.SmallFiles(needs),
+            sweepers.OldLogs(needs),
+            sweepers.OldVersions(needs),
+            sweepers.OldQuarantine(self.quarantine, now_us - retain_us),
+            sweepers.UnnamedFiles(self.root, self._offline_path, self.registry, log),
+            sweepers.OnlineSpace(self.online, self.configuration.online.url),
+        )

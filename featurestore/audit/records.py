@@ -163,6 +163,10 @@ class LogFiles:
                 "were served under them."
             ) from error
 
+    def kept_definitions(self) -> list[Path]:
+        """The files of all kept sets, each named by its digest."""
+        return sorted((self.folder / _DEFINITIONS).glob("*.json"))
+
     def add(self, facts: FileFacts, vectors: pa.Table) -> Path:
         """Write vectors as a new file and return its path."""
         name = f"{to_datetime(facts.first_us).astimezone(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid4().hex[:12]}.parquet"

@@ -17,6 +17,7 @@ from featurestore.cli import (
     erase,
     init,
     keys,
+    maintain,
     models,
     offline,
     online,
@@ -51,6 +52,7 @@ app.command("historical")(offline.historical)
 app.command("range")(ranges.feature_range)
 app.command("audit")(audit.audit)
 app.command("erase")(erase.erase)
+app.command("maintain")(maintain.maintain)
 app.command("sql")(offline.sql)
 app.command("describe")(describe.describe)
 app.command("status")(status.status)

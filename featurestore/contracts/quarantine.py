@@ -133,16 +133,20 @@ class Quarantine:
 
     def rewrite(self, entry: Entry, rows: pa.Table) -> None:
         """Leave these of an entry's rows, and no examples in its reasons; without rows the entry and its release go."""
-        path = self._rows_path(entry.id)
         if not rows.num_rows:
-            path.unlink()
-            self._waiver_path(entry.id).unlink(missing_ok=True)
+            self.remove(entry.id)
             return
+        path = self._rows_path(entry.id)
         reasons = tuple(dataclasses.replace(reason, example=None) for reason in entry.reasons)
         told = dataclasses.replace(entry, refused_rows=rows.num_rows, reasons=reasons, waiver=None)
         metadata = {**(rows.schema.metadata or {}), _METADATA: msgspec.json.encode(told)}
         described = rows.replace_schema_metadata(metadata)
         self._write(path, lambda file: pq.write_table(described, file))
+
+    def remove(self, entry_id: str) -> None:
+        """Remove an entry and its release."""
+        self._rows_path(entry_id).unlink(missing_ok=True)
+        self._waiver_path(entry_id).unlink(missing_ok=True)
 
     def waivers(self, view: str) -> tuple[Waiver, ...]:
         """All releases for a view, the oldest first: what `Gate.check` takes."""

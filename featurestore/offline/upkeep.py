@@ -48,6 +48,15 @@ def join_small_files(tables: OfflineTables, table: str, at_us: int, token: int) 
     return _newest(tables, table)
 
 
+def commits(tables: OfflineTables, table: str) -> dict[int, int]:
+    """When each version that the log still knows was committed."""
+    try:
+        entries = DeltaTable(tables.directory / table).history()
+    except (DeltaError, OSError) as error:
+        raise _failed(table, error) from error
+    return {int(entry["version"]): int(entry[COMMITTED_AT]) for entry in entries}
+
+
 def data_files(tables: OfflineTables, table: str) -> list[Path]:
     """Every data file in a table's folder, of whatever version or none."""
     return sorted((tables.directory / table).glob("*.parquet"))
