@@ -67,7 +67,8 @@ class Recorder:
                 entries.append(entry)
                 continue
             for part in parts:
-                left = _stored(part, rows.column_names, change.base.files if change.base else ())
+                there = change.base.files if entry.rows and change.base else ()
+                left = _stored(part, rows.column_names, there) if there else rows.slice(0, 0)
                 entries.append(_counted(part, left, files.add_profiles(counting.profiles(left, again=True))))
         if rows.num_rows or change.replaced is not None:
             entries.append(_counted(_entry(rows, change), rows, files.add_profiles(counting.profiles(rows))))

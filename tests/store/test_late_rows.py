@@ -252,6 +252,18 @@ def test_a_lookback_that_finds_nothing_commits_nothing(tmp_path: Path) -> None:
     assert versions(store) == before + 1
 
 
+def test_a_lookback_may_leave_nothing(tmp_path: Path) -> None:
+    store = made(tmp_path, LOOKBACK, purchases=rows(("a", day(10), None, 2)))
+    run(store, day(12))
+    write(store, rows(("b", day(20), None, 3)))
+    assert str(run(store, day(13)).late) == "1 rows are gone from the source"
+    assert run(store, day(14)).late is None
+    assert run(store, day(9), day(8)).rows == 0
+    assert (online(store, day(14), "a", "b"), store.status()[0].rows) == ([None, None], 0)
+    assert run(store, day(21)).rows == 1
+    assert online(store, day(21), "a", "b") == [None, 3]
+
+
 def test_a_lookback_takes_no_key_away_that_was_pushed(tmp_path: Path) -> None:
     store = made(tmp_path, LOOKBACK)
     run(store, day(12))
