@@ -26,7 +26,7 @@ class Sizes:
     rows: int = 20_000_000
     entities: int = 1_000_000
     spine: int = 2_000_000
-    online: int = 100_000
+    online: int = 1_000_000
 
     def scaled(self, scale: float) -> Sizes:
         """These sizes, or smaller ones for a quick look."""

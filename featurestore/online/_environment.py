@@ -80,24 +80,24 @@ class SharedEnvironment:
         self.path = path
         self.holders = 0
         self._map_size = map_size
-        self._opened: Opened | None = None
+        self.current: Opened | None = None  # the open environment, for those who need no certainty
         self._writing = threading.Lock()  # held by the write transaction, a resize, the opening of a handle, a fork
         self._opening = threading.Lock()
 
     def opened(self) -> Opened:
         """The open environment, opened now when it is not; raises OnlineStoreError when it cannot be."""
-        return self._opened or self._open()
+        return self.current or self._open()
 
     def _open(self) -> Opened:
         with self._opening:
-            if self._opened is None:
+            if self.current is None:
                 if not self.holders:
                     raise OnlineStoreError(CLOSED)
                 try:
-                    self._opened = _open(self.path, self._map_size)
+                    self.current = _open(self.path, self._map_size)
                 except (lmdb.Error, OSError) as error:
                     raise self.failure("opened", error) from error
-            return self._opened
+            return self.current
 
     def transact(self, action: Callable[[Opened, Transaction], Result]) -> Result:
         """The result of one committed write transaction; `action` runs again after the map has grown."""
@@ -131,7 +131,7 @@ class SharedEnvironment:
             opened.env.reader_check()
         elif isinstance(error, lmdb.MapResizedError):
             with self._writing:
-                if self._opened is opened:
+                if self.current is opened:
                     self._resize(opened, 0)
         elif isinstance(error, _INTERRUPTED) or type(error) is lmdb.Error:
             with self._writing:
@@ -177,7 +177,7 @@ class SharedEnvironment:
 
         A left one is no stranger: whoever uses it next moves on.
         """
-        opened = self._opened
+        opened = self.current
         if opened is None:
             return False
         try:
@@ -191,7 +191,7 @@ class SharedEnvironment:
     def leave(self, opened: Opened) -> None:
         """Close a generation that is not the live one any more; the next use opens the live one."""
         with self._writing:
-            if self._opened is opened:
+            if self.current is opened:
                 self.shut()
 
     def compact(self, copy: Callable[[Opened, Opened], None]) -> int:
@@ -223,8 +223,8 @@ class SharedEnvironment:
                 raise self.failure("compacted", error) from error
 
     def _mark_old(self, folder: Path) -> None:
-        if self._opened is not None and self._opened.folder == folder:
-            _mark(self._opened)
+        if self.current is not None and self.current.folder == folder:
+            _mark(self.current)
             self.shut()
             return
         try:
@@ -237,7 +237,7 @@ class SharedEnvironment:
             left.env.close()
 
     def _leave_old(self) -> None:
-        opened = self._opened
+        opened = self.current
         if opened is not None and opened.folder != live_folder(self.path):
             self.leave(opened)
 
@@ -259,7 +259,7 @@ class SharedEnvironment:
 
     def shut(self) -> None:
         """Close the environment; the next use opens it again while there are holders."""
-        opened, self._opened = self._opened, None
+        opened, self.current = self.current, None
         if opened is not None:
             opened.env.close()
 

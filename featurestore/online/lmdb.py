@@ -15,7 +15,7 @@ import struct
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -85,6 +85,12 @@ class LmdbOnlineStore:
 
     def read(self, requests: Sequence[tuple[str, Sequence[bytes]]]) -> list[Answer]:
         """As OnlineStore."""
+        if self._shared is not None and (opened := self._shared.current) is not None:
+            try:
+                with opened.env.begin() as txn:
+                    return _read(opened, txn, requests)
+            except (lmdb.Error, _SlotNotOpenError, _MovedError):
+                pass  # which the next line cures
         return self._look(_read, requests)
 
     def write(
@@ -179,11 +185,12 @@ def _read(opened: Opened, txn: Transaction, requests: Sequence[tuple[str, Sequen
         records: list[bytes | None]
         if database is None:
             records = [None] * len(keys)
+        elif len(keys) == 1 and 0 < len(keys[0]) <= _LONGEST_PLAIN_KEY:
+            records = [get(keys[0], None, database)]
+        elif all(keys) and max(map(len, keys), default=0) <= _LONGEST_PLAIN_KEY:
+            records = list(map(get, keys, repeat(None), repeat(database)))
         else:
-            records = [
-                get(key, None, database) if 0 < len(key) <= _LONGEST_PLAIN_KEY else _get(txn, database, key)
-                for key in keys
-            ]
+            records = [_get(txn, database, key) for key in keys]
         answers.append((meta, records))
     return answers
 

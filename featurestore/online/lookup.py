@@ -8,6 +8,7 @@ plan (key encoders, projections, names, types) is worked out before. The rule of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import polars as pl
@@ -16,19 +17,29 @@ from featurestore.arrow import polars_type
 from featurestore.dtypes import DType, Value
 from featurestore.errors import ConfigurationError, InputError, NotPublishedError, OnlineStoreError
 from featurestore.online._request import request_column
-from featurestore.online._view import CompiledView
+from featurestore.online._view import CompiledView, Found
 from featurestore.online.base import OnlineReads
+from featurestore.online.keys import columns_encoder
 from featurestore.online.result import AnswerShape, OnlineFeatures, Origin
-from featurestore.online.values import Publication
+from featurestore.online.values import Publication, unpack_records
 from featurestore.plan.lookup import LookupPlan
 from featurestore.plan.on_demand import OnDemandStep
 from featurestore.timeline import Clock, format_instant, present_us
 
 Rows = Sequence[Mapping[str, object]]
+KeyEncoder = Callable[[Sequence[Sequence[object]], int], list[bytes | None]]
 Log = Callable[[OnlineFeatures, Rows | None], None]
 Evaluate = Callable[[Sequence[OnDemandStep], pl.DataFrame], pl.DataFrame]
 
 _ALWAYS_US = -(2**63)  # before every instant
+
+
+class _Published(NamedTuple):
+    """What the metadata of the plan's views says: a publication for each; all answer from `since_us` on."""
+
+    metas: list[bytes | None]
+    publications: list[Publication]
+    since_us: int
 
 
 class Lookup:
@@ -56,6 +67,9 @@ class Lookup:
         self._views = [CompiledView(view) for view in plan.views]
         self._keys = tuple(dict.fromkeys(key for view in plan.views for key in view.keys))
         self._key_names = [name for name, _ in self._keys]
+        self._namespaces = [view.namespace for view in plan.views]
+        self._encoders, self._encoder_of = _key_encoders(plan, self._key_names)
+        self._published: _Published | None = None
         self.shape, self._order = _answer_shape(plan, self._keys)
 
     def answer(self, entities: Rows, request: Rows | None = None, at_us: int | None = None) -> OnlineFeatures:
@@ -67,8 +81,10 @@ class Lookup:
         """
         columns, keys = self._keys_of(entities)
         try:
-            at_us, origins, publications = self._look_up(columns, keys, at_us)
-        except (msgspec.DecodeError, IndexError) as error:
+            published, found = self._read(keys)
+            at_us = self._instant(at_us, published)
+            origins = self._at(at_us, found, len(entities), published, columns)
+        except (msgspec.DecodeError, IndexError, TypeError) as error:
             raise OnlineStoreError(
                 f"A record of '{self.plan.features}' cannot be read ({error}); publish its views again."
             ) from error
@@ -76,7 +92,7 @@ class Lookup:
             columns += self._at_request_time(self._evaluate, columns, request, rows=len(entities))
         if self._order is not None:
             columns = [columns[i] for i in self._order]
-        answer = OnlineFeatures(self.shape, columns, origins, publications, at_us)
+        answer = OnlineFeatures(self.shape, columns, origins, published.publications, at_us)
         if self._log is not None:
             self._log(answer, request)
         return answer
@@ -85,32 +101,49 @@ class Lookup:
         """The join-key columns, and for each view the key of each row."""
         try:
             columns = [[entity[name] for entity in entities] for name in self._key_names]
-            keys = [[view.encode(entity) for entity in entities] for view in self._views]
         except (KeyError, TypeError) as error:
             raise self._wrong_rows(entities) from error
-        return columns, keys  # type: ignore[return-value]  # encoding has checked the types of the values
+        encoded = [encode([columns[i] for i in places], len(entities)) for encode, places in self._encoders]
+        return columns, [encoded[i] for i in self._encoder_of]  # type: ignore[return-value]  # the types are checked
 
-    def _look_up(
-        self, columns: list[list[Value]], keys: list[list[bytes | None]], at_us: int | None
-    ) -> tuple[int, list[Origin], list[Publication]]:
-        """Append the views' columns; the instant answered for, how and when each view answers each row, and of what."""
-        views = self._views
-        asked = [[key for key in wanted if key is not None] if None in wanted else wanted for wanted in keys]
-        requests = [(view.namespace, wanted) for view, wanted in zip(views, asked, strict=True)]
-        answers = self._store.read(requests)  # type: ignore[arg-type]  # no None is left
-        publications = [view.publication(meta) for view, (meta, _) in zip(views, answers, strict=True)]
-        since_us = max([publication.published_us for publication in publications], default=_ALWAYS_US)
+    def _read(self, keys: list[list[bytes | None]]) -> tuple[_Published, list[Found]]:
+        """What is published, and what is found at the keys of each view in turn; in one round trip of the store."""
+        asked = [_without_nulls(wanted) if None in wanted else wanted for wanted in keys]
+        answers = self._store.read(list(zip(self._namespaces, asked, strict=True)))  # type: ignore[arg-type]  # no None
+        metas: list[bytes | None] = []
+        records: list[bytes | None] = []
+        for wanted, (meta, found) in zip(keys, answers, strict=True):
+            metas.append(meta)
+            records += found if len(found) == len(wanted) else _at_null_keys(wanted, found)
+        published = self._published
+        if published is None or published.metas != metas:
+            published = self._published = self._publications(metas)
+        return published, unpack_records(records)
+
+    def _publications(self, metas: list[bytes | None]) -> _Published:
+        publications = [view.publication(meta) for view, meta in zip(self._views, metas, strict=True)]
+        return _Published(metas, publications, max([one.published_us for one in publications], default=_ALWAYS_US))
+
+    def _instant(self, at_us: int | None, published: _Published) -> int:
+        """The instant to answer for: the one asked for, or the present, which is never before the last publish."""
         if at_us is None:
-            at_us = max(self._now_us(), since_us)  # the present is never before the last publish
-        elif at_us < since_us:
-            raise self._too_early(at_us, publications)
+            return max(self._now_us(), published.since_us)
+        if at_us < published.since_us:
+            raise self._too_early(at_us, published.publications)
+        return at_us
+
+    def _at(
+        self, at_us: int, found: list[Found], rows: int, published: _Published, columns: list[list[Value]]
+    ) -> list[Origin]:
+        """Append the views' columns at an instant; how and when each view answers each of its rows."""
         origins: list[Origin] = []
-        for view, wanted, (_, found), publication in zip(views, keys, answers, publications, strict=True):
-            records = found if len(found) == len(wanted) else _at_null_keys(wanted, found)
-            steps, statuses, times = view.find(records, at_us, publication.watermark_us)
-            columns += view.columns(steps)
-            origins.append((statuses, times))
-        return at_us, origins, publications
+        first = 0
+        for view, publication in zip(self._views, published.publications, strict=True):
+            answered, origin = view.answer(found[first : first + rows], at_us, publication.watermark_us)
+            columns += answered
+            origins.append(origin)
+            first += rows
+        return origins
 
     def _at_request_time(
         self, evaluate: Evaluate, columns: list[list[Value]], request: Rows | None, *, rows: int
@@ -158,10 +191,21 @@ class Lookup:
         )
 
 
+def _without_nulls(keys: Sequence[bytes | None]) -> list[bytes | None]:
+    return [key for key in keys if key is not None]
+
+
 def _at_null_keys(keys: Sequence[bytes | None], found: Sequence[bytes | None]) -> list[bytes | None]:
     """The records found, with None put in where the key is None."""
     records = iter(found)
     return [None if key is None else next(records) for key in keys]
+
+
+def _key_encoders(plan: LookupPlan, names: list[str]) -> tuple[list[tuple[KeyEncoder, list[int]]], list[int]]:
+    """An encoder for each different key of the plan's views, with the places of its columns; and which a view uses."""
+    different = list(dict.fromkeys(view.keys for view in plan.views))
+    encoders = [(columns_encoder(keys), [names.index(name) for name, _ in keys]) for keys in different]
+    return encoders, [different.index(view.keys) for view in plan.views]
 
 
 def _answer_shape(plan: LookupPlan, keys: tuple[tuple[str, DType], ...]) -> tuple[AnswerShape, list[int] | None]:

@@ -1,17 +1,19 @@
 """Records: what is known online of one key of a view.
 
-A record is its stamp, then MessagePack: the steps in the order of event time, created time, sequence; each
-step is [event time, created time, values...]. Times are microseconds since 1970 (created time may be null; of
-a timeless view both are), values have the wire form of their logical type (`featurestore.dtypes.wire_decoder`
-reads it). A step without values is a marker: from its created time on, the steps of its event time that stand
-before it are cancelled. The stamp is that of the last step: event time and created time, 8 bytes each, ordered as
-the times are, null lowest.
+A record is its stamp, then MessagePack: its only step, or when there are several a list of them in the order of event
+time, created time, sequence. A step is [event time, created time, values...]. Times are microseconds since 1970
+(created time may be null; of a timeless view both are), values have the wire form of their logical type
+(`featurestore.dtypes.wire_decoder` reads it). A step without values is a marker, which always stands in a list: from
+its created time on, the steps of its event time that stand before it are cancelled. The stamp is that of the last
+step: event time and created time, 8 bytes each, ordered as the times are, null lowest.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -31,7 +33,11 @@ FIRST_VALUE = 2  # index of a step's first value, behind event and created time
 
 _LOWEST = -(2**63)
 _pack = msgspec.msgpack.Encoder().encode
-decode_steps = msgspec.msgpack.Decoder(list[list]).decode  # type: ignore[type-arg]  # untyped items decode fastest
+_unpack = msgspec.msgpack.Decoder(list).decode
+_unpack_all = msgspec.msgpack.Decoder(list[tuple | None]).decode  # type: ignore[type-arg]  # untyped items decode fastest
+_NO_RECORD = b"\xc0"  # nil
+_FEW = 16
+_HEADER = struct.Struct(">BI")  # of a MessagePack array of any length
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +80,29 @@ def pack_record(steps: Sequence[Sequence[Wire]]) -> bytes:
     event_us, created_us, *_ = steps[-1]
     assert isinstance(event_us, int | None)
     assert isinstance(created_us, int | None)
-    return stamp(event_us, created_us) + _pack(steps)
+    return stamp(event_us, created_us) + _packed_steps(steps)
+
+
+def _packed_steps(steps: Sequence[Sequence[Wire]]) -> bytes:
+    return _pack(steps[0]) if len(steps) == 1 and len(steps[0]) > FIRST_VALUE else _pack(steps)
 
 
 def unpack_record(record: bytes) -> list[Step]:
     """The steps of a record, in order."""
-    steps: list[Step] = decode_steps(record[STAMP_SIZE:])
-    return steps
+    found = _unpack(record[STAMP_SIZE:])
+    return found if isinstance(found[0], list) else [found]
+
+
+def unpack_records(records: Sequence[bytes | None]) -> list[tuple[Any, ...] | None]:
+    """Of each record its only step, or its steps; None for None. All are unpacked in one pass.
+
+    Raises msgspec.DecodeError when one is no record.
+    """
+    count = len(records)
+    header = bytes((0x90 + count,)) if count < _FEW else _HEADER.pack(0xDD, count)
+    bodies = [_NO_RECORD if record is None else record[STAMP_SIZE:] for record in records]
+    unpacked: list[tuple[Any, ...] | None] = _unpack_all(header + b"".join(bodies))
+    return unpacked
 
 
 def pack_records(
@@ -101,11 +123,11 @@ def pack_records(
                 steps.append(step)
             else:
                 if key is not None:
-                    yield key, key_stamp + _pack(steps)
+                    yield key, key_stamp + _packed_steps(steps)
                 key, steps = next_key, [step]
             key_stamp = next_stamp
     if key is not None:
-        yield key, key_stamp + _pack(steps)
+        yield key, key_stamp + _packed_steps(steps)
 
 
 def pack_changes(

@@ -19,6 +19,7 @@ from featurestore.dtypes import String
 from featurestore.errors import UnknownNameError
 from featurestore.online.base import STAMP_SIZE
 from featurestore.online.keys import key_encoder
+from featurestore.online.values import unpack_record
 from featurestore.store import FeatureStore
 from tests.store.projects import PURCHASES, Clock, day, define, make_clocked, open_project, purchases
 
@@ -59,7 +60,7 @@ def record_of(store: FeatureStore, customer: str) -> tuple[bytes, list[list[Any]
     """The stamp and the steps of what is published of a customer's last purchase."""
     [(_, [record])] = store.online.read([(space_of(store), [key(customer)])])
     assert record is not None
-    return record[:STAMP_SIZE], msgspec.msgpack.decode(record[STAMP_SIZE:])
+    return record[:STAMP_SIZE], unpack_record(record)
 
 
 def space_of(store: FeatureStore) -> str:

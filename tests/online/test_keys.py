@@ -30,7 +30,7 @@ from featurestore.dtypes import (
     UInt64,
 )
 from featurestore.errors import InputError
-from featurestore.online.keys import encode_batch, entity_encoder, key_encoder
+from featurestore.online.keys import columns_encoder, encode_batch, key_encoder
 
 INSTANTS = st.datetimes(timezones=st.just(UTC))
 VALUES: dict[DType, st.SearchStrategy[Any]] = {
@@ -83,7 +83,7 @@ def test_parts_before_the_last_are_escaped_and_ended() -> None:
 
 def test_a_key_without_parts_is_empty() -> None:
     assert key_encoder([])([]) == b""
-    assert entity_encoder([])({}) == b""
+    assert columns_encoder([])([], 2) == [b"", b""]
     assert encode_batch(pa.record_batch({"x": [1, 2]}), []) == [b"", b""]
 
 
@@ -91,23 +91,17 @@ def test_a_key_without_parts_is_empty() -> None:
 def test_a_null_part_makes_no_key(values: tuple[str | None, str | None]) -> None:
     keys = [("a", String), ("b", String)]
     assert key_encoder(keys)(values) is None
-    assert entity_encoder(keys)(dict(zip("ab", values, strict=True))) is None
+    assert columns_encoder(keys)([[value, "x"] for value in values], 2) == [None, b"x\x00x"]
     columns = {name: pa.array([value, "x"], pa.string()) for name, value in zip("ab", values, strict=True)}
     assert encode_batch(pa.record_batch(columns), keys) == [None, b"x\x00x"]
 
 
 def test_a_null_single_key_makes_no_key() -> None:
-    assert entity_encoder([("a", Int64)])({"a": None}) is None
+    assert columns_encoder([("a", Int64)])([[None, 1]], 2) == [None, bytes.fromhex("8000000000000001")]
     assert encode_batch(pa.record_batch({"a": pa.array([None, 1], pa.int64())}), [("a", Int64)]) == [
         None,
         bytes.fromhex("8000000000000001"),
     ]
-
-
-def test_a_missing_key_is_a_key_error() -> None:
-    for keys in ([("a", Int64)], [("a", Int64), ("b", Int64)]):
-        with pytest.raises(KeyError):
-            entity_encoder(keys)({"b": 1})
 
 
 @pytest.mark.parametrize(
@@ -130,7 +124,7 @@ def test_a_missing_key_is_a_key_error() -> None:
 )
 def test_a_value_of_a_like_type_is_the_same_key(dtype: DType, given_value: object, plain: object) -> None:
     assert encode(given_value, dtype) == encode(plain, dtype)
-    assert entity_encoder([("k", dtype)])({"k": given_value}) == encode(plain, dtype)
+    assert columns_encoder([("k", dtype)])([[given_value, plain]], 2) == [encode(plain, dtype)] * 2
 
 
 @pytest.mark.parametrize(
@@ -159,9 +153,10 @@ def test_a_value_of_another_type_is_refused(dtype: DType, value: object, message
     with pytest.raises(InputError) as refused:
         encode(value, dtype)
     assert message in str(refused.value)
-    with pytest.raises(InputError) as refused:
-        entity_encoder([("k", dtype)])({"k": value})
-    assert message in str(refused.value)
+    for column in ([value], [value, value]):
+        with pytest.raises(InputError) as refused:
+            columns_encoder([("k", dtype)])([column], len(column))
+        assert message in str(refused.value)
 
 
 @pytest.mark.parametrize("dtype", [Float64, Decimal(5, 2), List(Int64)])
@@ -192,8 +187,9 @@ def test_a_batch_has_the_keys_of_its_rows(data: st.DataObject, dtypes: list[DTyp
     columns = {str(i): pa.array([row[i] for row in rows], arrow_type(dtype)) for i, dtype in enumerate(dtypes)}
     encoder = key_encoder(keys)
     assert encode_batch(pa.record_batch(columns), keys) == [encoder(row) for row in rows]
-    by_name = entity_encoder(keys)
-    assert [by_name({str(i): value for i, value in enumerate(row)}) for row in rows] == [encoder(row) for row in rows]
+    by_column = columns_encoder(keys)
+    every = [[row[i] for row in rows] for i in range(len(dtypes))]
+    assert by_column(every, len(rows)) == [encoder(row) for row in rows]
 
 
 def test_a_batch_may_hold_the_wider_arrow_forms_of_a_type() -> None:

@@ -225,7 +225,7 @@ class TestWrongRequests:
             Lookup(plan_of(STATS), published(STATS, {})).answer(rows)
         assert str(refused.value) == message
 
-    @pytest.mark.parametrize("broken", [b"\xc1", b"\x90", pack_record([[10, None]])[16:]])
+    @pytest.mark.parametrize("broken", [b"\xc1", b"\x90", b"\x01", pack_record([[10, None, 1.0]])[16:]])
     def test_a_record_that_cannot_be_read_is_an_error_of_the_store(self, broken: bytes) -> None:
         store = published(STATS, {})
         store.write(STATS.namespace, [(key_encoder(STATS.keys)([1]) or b"", bytes(16) + broken)])
