@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -40,18 +43,31 @@ from serving.push import Push
 from serving.routes import Route, RouteTable, Scope, document
 
 _TITLE = "featurestore"
+_WATCH_SECONDS = 0.5
 _PUSH_THREADS = 2  # commits of one view queue up anyway
 
 
 def worker() -> ASGIApp:
     """The application of one worker process, for the project that FEATURESTORE_ROOT names; uvicorn calls this."""
     try:
+        end_with(os.getppid())
         store = FeatureStore(os.environ.get("FEATURESTORE_ROOT", "."))
         Protocol.receive_seconds = store.configuration.serving.receive_seconds
         return create_app(store)
     except FeatureStoreError as error:
         log.error("A worker cannot start: %s", error)
         sys.exit(1)
+
+
+def end_with(supervisor: int) -> None:
+    """Drain and end this process when its supervisor is gone, killed perhaps, so that nobody serves unsupervised."""
+
+    def watch() -> None:
+        while os.getppid() == supervisor:
+            time.sleep(_WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor", daemon=True).start()
 
 
 def create_app(store: FeatureStore, routes: Iterable[Route] = ()) -> ASGIApp:

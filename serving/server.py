@@ -19,6 +19,7 @@ from featurestore.project.configuration import Serving
 
 log = logging.getLogger("featurestore.serving")
 
+_BACKLOG = 2048
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 LOGGING = {
@@ -148,5 +149,6 @@ def _open_socket(settings: Serving) -> socket.socket:
             f"{settings.host}:{settings.port} cannot be listened on: {os.strerror(error.errno or 0)}; choose another "
             "with --host and --port, or end what listens there."
         ) from error
+    opened.listen(_BACKLOG)  # from now on who comes waits for a worker, and is not refused
     opened.set_inheritable(True)
     return opened

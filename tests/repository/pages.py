@@ -3,7 +3,8 @@
     python    executed; a block that opens with `# some/path.py` becomes that file instead
     toml      must parse; one that opens with `# some/path.toml` becomes that file
     json      must parse
-    console   `$ command` lines are run, what stands below a command is its output (`...` matches anything)
+    console   `$ command` lines are run, what stands below a command is its output (`...` matches anything);
+              `$ featurestore serve &` goes on until `$ kill %1`, at a free port in the place of 6566
     bash      `make` recipes: looked up, not run, for a test cannot run the tests
     mermaid, text    shown only
 
@@ -18,6 +19,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tomllib
@@ -29,6 +31,7 @@ from tests.repository.tree import ROOT
 
 _FENCE = re.compile(r"^```(?P<language>\S*)[^\n]*\n(?P<text>.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
 _FILE_TITLE = re.compile(r"# ([\w./-]+\.(?:py|toml))\n")
+_SERVED = "127.0.0.1:6566"  # where pages say that they serve
 _MATCHES = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -81,6 +84,14 @@ class PageRun:
     folder: Path
     namespace: dict[str, object] = field(default_factory=lambda: {"__name__": "__page__"})
     exit_code: int = 0
+    server: subprocess.Popen[str] | None = None
+    port: int | None = None
+
+    def close(self) -> None:
+        """End what was started."""
+        if self.server is not None:
+            self.server.terminate()
+            self.server.communicate(timeout=30)
 
     def run(self, block: Block) -> None:
         """Raise AssertionError, or what the block's code raises, when the block does not do what the page says."""
@@ -111,7 +122,8 @@ class PageRun:
 
     def _execute(self, block: Block) -> None:
         # Empty lines in front make a traceback point into the page.
-        code = compile("\n" * (block.line - 1) + block.text, str(block.page), "exec")
+        text = block.text.replace(_SERVED, self._place) if self.server else block.text
+        code = compile("\n" * (block.line - 1) + text, str(block.page), "exec")
         before = Path.cwd()
         os.chdir(self.folder)
         try:
@@ -141,6 +153,14 @@ class PageRun:
             case ["echo", "$?"]:
                 code, self.exit_code = self.exit_code, 0
                 return f"{code}\n"
+            case ["featurestore", "serve", *arguments, "&"]:
+                return self._serve(arguments)
+            case ["kill", "%1"]:
+                assert self.server is not None, f"{block.place}: nothing was started that could be ended."
+                self.server.terminate()
+                output = self.server.communicate(timeout=30)[0]
+                self.exit_code = self.server.returncode
+                return output
             case ["featurestore", *arguments]:
                 command = Path(sys.executable).with_name("featurestore")
                 run = subprocess.run(
@@ -155,6 +175,24 @@ class PageRun:
                 return run.stdout + run.stderr
             case _:
                 raise AssertionError(f"{block.place}: the test of the pages does not know how to run '{line}'.")
+
+    @property
+    def _place(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def _serve(self, arguments: list[str]) -> str:
+        """Start a server; what it says when it can be asked."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        command = [str(Path(sys.executable).with_name("featurestore")), "serve", "--port", str(self.port), *arguments]
+        self.server = subprocess.Popen(
+            command, cwd=self.folder, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self.server.stdout is not None
+        said = self.server.stdout.readline()
+        self.exit_code = self.server.poll() or 0
+        return said.replace(self._place, _SERVED)
 
     def _look_up_recipes(self, block: Block) -> None:
         for line in block.text.splitlines():

@@ -34,8 +34,11 @@ def test_every_block_of_a_page_runs(page: Path, tmp_path: Path, request: pytest.
     parts = blocks(page)
     if page != README and any(block.language in ("python", "console") for block in parts):
         state.folder = shutil.copytree(request.getfixturevalue("project"), tmp_path / "shop")
-    for block in parts:
-        state.run(block)
+    try:
+        for block in parts:
+            state.run(block)
+    finally:
+        state.close()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)

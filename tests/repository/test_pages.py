@@ -75,3 +75,22 @@ def test_console_commands_come_with_what_is_shown_below_them() -> None:
 def test_output_that_differs_from_the_page_fails(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="the page shows"):
         _run(tmp_path, "```console\n$ echo $?\n3\n```\n")
+
+
+def test_a_server_goes_on_between_blocks_and_ends_with_the_page(tmp_path: Path) -> None:
+    (tmp_path / "featurestore.toml").write_text('project = "shop"\n')
+    text = """\
+```console
+$ featurestore serve &
+Serving at http://127.0.0.1:6566 (end with Ctrl-C).
+```
+```python
+import httpx
+assert httpx.get("http://127.0.0.1:6566/healthz", timeout=30).json() == {"status": "ok"}
+```
+"""
+    state = _run(tmp_path, text)
+    assert state.server is not None
+    assert state.server.poll() is None
+    state.close()
+    assert state.server.poll() is not None

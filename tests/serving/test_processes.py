@@ -148,6 +148,16 @@ def test_a_worker_that_dies_is_replaced_and_sigterm_drains(project: FeatureStore
             httpx.get(f"{server.url}/healthz")
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers through /proc")
+def test_workers_end_when_their_supervisor_was_killed(project: FeatureStore) -> None:
+    with running(project.root) as server:
+        [worker] = _workers(server)
+        server.process.kill()
+        wait_for(lambda: not Path(f"/proc/{worker}").exists(), "the worker to end")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/healthz")
+
+
 def test_a_function_whose_source_changed_leaves_the_old_plan_serving(tmp_path: Path) -> None:
     definitions = (
         PAIRS.format(offset=0)
