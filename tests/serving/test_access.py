@@ -60,6 +60,7 @@ def test_the_first_key_closes_every_route_but_health(store: FeatureStore, keys: 
     ask = serving(store)
     assert ask("POST", PATHS[Scope.FEATURES_READ]).status_code == 200
     keys.create("first", ["features:read"], "ann")
+    asyncio.run(asyncio.sleep(0.02))  # the registry's token is asked for at most every 10 ms
     app = ask.app
     table = getattr(app, "_table")  # noqa: B009 -- the routes that are really served
     for route in table.routes:
