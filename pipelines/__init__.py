@@ -1,1 +1,34 @@
-"""How a model is kept good. Empty so far: what is asked of features is answered by `featurestore`."""
+"""How a model is kept good: declared once, trained on what passed, promoted when it is better.
+
+definition   what a pipeline is: labels, split, gates, triggers
+loading      pipelines from the project's definition files
+ledger       what was run, found, stored and promoted: tables beside the registry's
+"""
+
+from __future__ import annotations
+
+from pipelines.definition.data_gate import Contract, Drift, Freshness, NullRate, Volume
+from pipelines.definition.labels import LabelSource
+from pipelines.definition.model_gate import AtLeast, Behaves, Calibration, Fairness, NoWorseThanChampion, Slices
+from pipelines.definition.pipeline import TrainingPipeline
+from pipelines.definition.triggers import DataDrift, NewData, PerformanceDrop, Schedule
+
+__all__ = [
+    "AtLeast",
+    "Behaves",
+    "Calibration",
+    "Contract",
+    "DataDrift",
+    "Drift",
+    "Fairness",
+    "Freshness",
+    "LabelSource",
+    "NewData",
+    "NoWorseThanChampion",
+    "NullRate",
+    "PerformanceDrop",
+    "Schedule",
+    "Slices",
+    "TrainingPipeline",
+    "Volume",
+]

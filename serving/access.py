@@ -22,7 +22,7 @@ _BEARER = b"bearer "
 class Access:
     """The guard of keys: sets the request's caller and what it is limited to, or refuses with 401 or 403.
 
-    `token` differs when keys may have changed (`Registry.token`): a revoked key is refused within 10 ms.
+    `token` differs when keys may have changed (`Registry.touched`): a revoked key is refused within 10 ms.
     """
 
     def __init__(self, keys: Keys, token: Callable[[], object], now_us: Clock, *, require_keys: bool = False) -> None:

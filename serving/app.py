@@ -105,7 +105,7 @@ def create_app(store: FeatureStore, routes: Iterable[Route] = ()) -> ASGIApp:
 def access(store: FeatureStore) -> Access:
     """The guard of keys of a project."""
     settings = store.configuration.serving
-    return Access(keys_of(store), store.registry.token, store.now_us, require_keys=settings.require_keys)
+    return Access(keys_of(store), store.registry.touched, store.now_us, require_keys=settings.require_keys)
 
 
 def keys_of(store: FeatureStore) -> Keys:

@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from featurestore.dtypes import DType
 from featurestore.errors import DefinitionError, Fault
 
 _gathered: ContextVar[list[Fault] | None] = ContextVar("gathered faults", default=None)
-_PACKAGE = str(Path(__file__).parent.parent)
+_OURS = ("featurestore", "pipelines")  # the packages that declarations are classes of
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_COLUMNS = frozenset({"event_timestamp", "created_timestamp", "valid_from", "valid_to"})
 
@@ -44,11 +43,12 @@ def collecting() -> Iterator[list[Fault]]:
 
 
 def declaration_site() -> Location | None:
-    """The innermost place outside this package that is on the call stack."""
+    """The innermost place outside our packages that is on the call stack."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith((_PACKAGE, "<")):
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in _OURS and not file.startswith("<"):
             return Location(file, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]  # the outermost frame has none, which ends the loop
     return None

@@ -53,7 +53,7 @@ class FeatureService:
                         "or use with_join_keys or with_prefix."
                     )
                 owners[name] = _label(member)
-        for column in sorted(_needed_columns(members) & set(owners)):
+        for column in sorted(needed_columns(members) & set(owners)):
             faults.add(f"feature '{column}' of '{owners[column]}' has the name of a column that the spine brings.")
 
 
@@ -70,7 +70,8 @@ def _label(member: Member) -> str:
     return member.view.name if isinstance(member, ViewProjection) else member.name
 
 
-def _needed_columns(members: tuple[Member, ...]) -> set[str]:
+def needed_columns(members: tuple[Member, ...]) -> set[str]:
+    """The join keys and request columns that a spine or a lookup brings."""
     needed: set[str] = set()
     for member in members:
         parts = member.inputs if isinstance(member, OnDemandFeatureView) else (member,)

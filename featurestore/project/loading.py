@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, UnionType
+from typing import Any
 
 from featurestore.definitions import Declaration
 from featurestore.definitions.faults import collecting
@@ -17,7 +18,12 @@ from featurestore.errors import ConfigurationError, DefinitionError, Fault
 
 
 def load_declarations(root: Path, folder: str) -> tuple[Declaration, ...]:
-    """Everything that the Python files of a project's definition folder declare, in the order of files and lines.
+    """Everything of the store that the files of a project's definition folder declare (`load_objects`)."""
+    return tuple(load_objects(root, folder, Declaration))
+
+
+def load_objects(root: Path, folder: str, kind: type | UnionType) -> tuple[Any, ...]:
+    """All objects of a kind that the files of a project's definition folder name, in the order of files and lines.
 
     Files may import each other as `{folder}.{file}`. Raises DefinitionError with every fault of every file.
     """
@@ -30,19 +36,19 @@ def load_declarations(root: Path, folder: str) -> tuple[Declaration, ...]:
     if not files:
         raise ConfigurationError(f"The definition folder {place} holds no Python file; write one with a declaration.")
     faults: list[Fault] = []
-    declarations: dict[int, Declaration] = {}
+    objects: dict[int, object] = {}
     with importable(root, folder), collecting() as gathered:
         for file in files:
             module, fault = _load(f"{folder.replace('/', '.')}.{file.stem}", root, file)
             if fault is not None:
                 faults.append(fault)
             if module is not None:
-                declarations.update((id(d), d) for d in _declared_in(module))
+                objects.update((id(value), value) for value in vars(module).values() if isinstance(value, kind))
     faults = [*gathered, *faults]
     if faults:
         shown = (_relative(fault, root) for fault in dict.fromkeys(faults))
         raise DefinitionError(sorted(shown, key=lambda fault: (fault.file or "", fault.line or 0)))
-    return tuple(declarations.values())
+    return tuple(objects.values())
 
 
 @contextmanager
@@ -92,12 +98,6 @@ def _line_in(file: Path, root: Path, error: BaseException) -> int | None:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(file)]
     return lines[-1] if lines else next((f.lineno for f in frames if f.filename.startswith(str(root))), 1)
-
-
-def _declared_in(module: ModuleType) -> Iterator[Declaration]:
-    for value in vars(module).values():
-        if isinstance(value, Declaration):
-            yield value
 
 
 def _relative(fault: Fault, root: Path) -> Fault:

@@ -132,8 +132,12 @@ class Registry(Protocol):
     def token(self) -> object:
         """A value that differs when the catalog may have changed, found in less than a microsecond.
 
-        Applies of this process show at once, those of others within 10 ms.
+        Commits of this process show at once, those of others within 10 ms. Raises RegistryError.
         """
+        ...
+
+    def touched(self) -> object:
+        """A value that differs when anything in the database may have changed, of whatever room; as quick."""
         ...
 
     def catalog(self) -> tuple[int, Catalog]:

@@ -19,6 +19,12 @@ from sqlalchemy.pool import NullPool
 from featurestore.errors import RegistryError
 
 _BUSY_SECONDS = 30
+_commits = [0]
+
+
+def commits() -> int:
+    """How often this process has committed to any database."""
+    return _commits[0]
 
 
 class Database:
@@ -53,6 +59,7 @@ class Database:
                 metadata.create_all(connection)
                 yield connection
                 connection.commit()
+        _commits[0] += 1
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

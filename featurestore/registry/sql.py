@@ -14,7 +14,7 @@ from featurestore.plan.catalog import Catalog, Object, decode, encode
 from featurestore.plan.fingerprint import meaning
 from featurestore.registry import made, tables
 from featurestore.registry.base import DatasetRecord, ModelRecord, Move, Ready, RegistryState, Revision, ViewVersion
-from featurestore.registry.database import Database
+from featurestore.registry.database import Database, commits
 from featurestore.registry.diff import CatalogDiff, Change
 from featurestore.registry.forms import catalog_of, current_forms, view_versions
 from featurestore.registry.moves import (
@@ -29,7 +29,6 @@ from featurestore.registry.moves import (
 from featurestore.timeline import Clock
 
 _TOKEN_HOLDS_NS = 10_000_000
-_applies = [0]  # how often this process has applied, to any registry
 
 
 class SqlRegistry:
@@ -37,9 +36,11 @@ class SqlRegistry:
 
     def __init__(self, database: Database, now_us: Clock) -> None:
         self._file = str(database.path)
+        self._touched: tuple[int, int] | None = None
+        self._touched_until = 0
+        self._touched_commits = -1
         self._token: object = None
-        self._token_until = 0
-        self._token_applies = -1
+        self._token_of: object = None
         self._now_us = now_us
         self._database = database
 
@@ -49,16 +50,28 @@ class SqlRegistry:
             return newest_revision(connection) if connection else 0
 
     def token(self) -> object:
+        """What tells one state of the registry from another, read again only when the database was touched.
+
+        Other rooms write to the same file, and a lookup is not compiled anew for them.
+        """
+        touched = self.touched()
+        if touched != self._token_of:
+            with self._database.reading() as connection:
+                self._token = None if connection is None else (state_number(connection), touched and touched[1])
+            self._token_of = touched
+        return self._token
+
+    def touched(self) -> tuple[int, int] | None:
         """The database file's time of change and identity; a commit with rollback journal always touches it.
 
-        Asked of the file anew after an apply in this process, else at most every 10 ms: a lookup asks each time.
+        Asked of the file anew after a commit of this process, else at most every 10 ms: a lookup asks each time.
         """
         now = monotonic_ns()
-        if now >= self._token_until or self._token_applies != _applies[0]:
-            self._token_applies = _applies[0]
-            self._token = _file_token(self._file)
-            self._token_until = now + _TOKEN_HOLDS_NS
-        return self._token
+        if now >= self._touched_until or self._touched_commits != commits():
+            self._touched_commits = commits()
+            self._touched = _file_token(self._file)
+            self._touched_until = now + _TOKEN_HOLDS_NS
+        return self._touched
 
     def catalog(self) -> tuple[int, Catalog]:
         """The newest revision's number and what is applied, read in one transaction."""
@@ -106,7 +119,6 @@ class SqlRegistry:
             anew = {c.name for c in diff.changes if c.kind == "view" and c.action in ("added", "changed")}
             state = replace(state, number=before, held=state.held - anew)
             settle(connection, state, ready, self._occasion(applied_by, f"revision {number} was applied"))
-        _applies[0] += 1
         return number
 
     def switch(self, ready: Ready, actor: str, reason: str, alone: str | None = None) -> tuple[Move, ...]:
@@ -116,17 +128,13 @@ class SqlRegistry:
             if alone is not None:
                 since = {key: revision for key, revision in state.since.items() if key != ("view", alone)}
                 state = replace(state, held=state.held - {alone}, since=since)
-            moves = settle(connection, state, ready, self._occasion(actor, reason))
-        _applies[0] += 1
-        return moves
+            return settle(connection, state, ready, self._occasion(actor, reason))
 
     def roll_back(self, version: ViewVersion, actor: str, reason: str) -> tuple[Move, ...]:
         """Let an earlier version of a view serve and hold it there; what moved."""
         with self._database.writing(tables.metadata) as connection:
             state = read_state(connection, self._applied(connection))
-            moves = roll_back(connection, state, version, self._occasion(actor, reason))
-        _applies[0] += 1
-        return moves
+            return roll_back(connection, state, version, self._occasion(actor, reason))
 
     def moves(self, view: str | None = None) -> tuple[Move, ...]:
         """The whole log of what served, or of one view, newest first."""
@@ -205,7 +213,7 @@ class SqlRegistry:
         return Occasion(self._now_us(), actor, reason)
 
 
-def _file_token(file: str) -> object:
+def _file_token(file: str) -> tuple[int, int] | None:
     try:
         state = os.stat(file)  # noqa: PTH116 -- pathlib's takes three times as long, on every lookup
     except OSError:

@@ -1,0 +1,1 @@
+"""Declarations of training pipelines: frozen data, no I/O, nothing heavy imported."""

@@ -1,0 +1,102 @@
+"""What starts a run, beside a person."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from featurestore.definitions.faults import Faults
+from pipelines.definition.checks import is_number, metric, positive, whole
+
+_ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """At the times of a cron expression of five fields, by the clocks of a zone; missed times start one run.
+
+    When clocks go forward a time that is skipped is due at the change; when they go back it is due once.
+    """
+
+    cron: str
+    _: KW_ONLY
+    zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        faults = Faults("Schedule")
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            faults.add(f"there is no time zone {self.zone!r}; write one such as 'America/New_York' or 'UTC'.")
+        try:
+            CronSim(self.cron, _ANY_DAY)
+        except (CronSimError, AttributeError):
+            faults.add(f"{self.cron!r} is no cron expression of five fields, such as '0 3 * * *' for 3 every night.")
+        faults.done()
+
+
+@dataclass(frozen=True, slots=True)
+class NewData:
+    """When a view has committed `min_rows` rows since the data of the last run that trained."""
+
+    view: str
+    _: KW_ONLY
+    min_rows: int
+
+    def __post_init__(self) -> None:
+        faults = Faults("NewData")
+        faults.name(self.view, "view")
+        whole(faults, self.min_rows, "min_rows", least=1)
+        faults.done()
+
+
+@dataclass(frozen=True, slots=True)
+class DataDrift:
+    """When the features of the last `window` have drifted from the champion's training data.
+
+    The distances and thresholds are those of the pipeline's `Drift` check; without one, a `psi` above 0.2 is drift.
+    """
+
+    _: KW_ONLY
+    window: timedelta
+    psi: float = 0.2
+    min_rows: int = 500
+
+    def __post_init__(self) -> None:
+        faults = Faults("DataDrift")
+        faults.duration(self.window, "window")
+        positive(faults, self.psi, "psi")
+        whole(faults, self.min_rows, "min_rows", least=1)
+        faults.done()
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceDrop:
+    """When the champion's live metric was worse than `below` in each of the last `windows` judged windows.
+
+    A window is `window` long and judged once its labels are old enough and `min_coverage` of its predictions have one.
+    For a metric where less is better, worse is above.
+    """
+
+    metric: str
+    _: KW_ONLY
+    below: float
+    windows: int = 1
+    window: timedelta = timedelta(days=1)
+    min_coverage: float = 0.8
+    min_rows: int = 100
+
+    def __post_init__(self) -> None:
+        faults = Faults("PerformanceDrop")
+        metric(faults, self.metric)
+        faults.add_if(not is_number(self.below), f"below must be a number, got {self.below!r}.")
+        whole(faults, self.windows, "windows", least=1)
+        whole(faults, self.min_rows, "min_rows", least=1)
+        faults.duration(self.window, "window")
+        faults.done()
+
+
+Trigger = Schedule | NewData | DataDrift | PerformanceDrop

@@ -1,0 +1,1 @@
+"""Continuous training, from the declaration to the promoted model."""
