@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from featurestore.testing.engines.tables import (
 )
 from featurestore.testing.strategies import ViewCase, edge_instants, values, view_cases
 from featurestore.timeline import to_datetime
+from tests.store.lookups import LookUp, looked_up
 from tests.store.projects import make_project
 
 FEATURES = ["view:*"]
@@ -71,6 +72,13 @@ class Story:
         """Every instant at which an answer may change, with those next to it and those of the runs."""
         ends = (self.watermark_us - 1, self.watermark_us, self.watermark_us + 1, AFTER_ALL_US)
         return sorted({*edge_instants(self.view), *ends})
+
+    @property
+    def entities(self) -> list[dict[str, object]]:
+        """The keys as lookups take them."""
+        names = [key.name for key in self.view.table.keys]
+        rows: list[dict[str, object]] = self.keys.select(names).to_pylist() if names else [{}]
+        return rows
 
     def spine(self, at: list[int]) -> pa.Table:
         """Every key at each of the instants, instant by instant."""
@@ -133,29 +141,16 @@ def history(store: FeatureStore, spine: pa.Table, *, from_source: bool = False) 
     return training.to_arrow().drop_columns(spine.column_names)
 
 
-def lookups(store: FeatureStore, story: Story, at: datetime) -> pa.Table:
-    """The features and statuses of lookups, in the columns of history."""
-    names = [key.name for key in story.view.table.keys]
-    entities = story.keys.select(names).to_pylist() if names else [{}]
-    found = store.get_online_features(FEATURES, entities, at=at)
-    values = found.to_arrow()
-    cells = {}
-    for name, statuses in found.statuses.items():
-        cells[name] = values.column(name)
-        cells[f"{name}__status"] = pa.array([status.name for status in statuses])
-    return pa.table(cells)
-
-
 def write_rows(folder: Path, view: ViewCase, count: int | None = None) -> None:
     """Let the view's source hold its first rows, or all."""
     (folder / "data").mkdir(exist_ok=True)
     pq.write_table(pa.table(source_columns(view.table)).slice(0, count), folder / "data" / "rows.parquet")
 
 
-def assert_lookups_equal_history(store: FeatureStore, story: Story) -> None:
+def assert_lookups_equal_history(store: FeatureStore, story: Story, look_up: LookUp = looked_up) -> None:
     """Fail unless what is looked up from the last run's end on is what history says."""
     later = [at for at in story.edges_us if at >= story.watermark_us]
-    found = pa.concat_tables([lookups(store, story, to_datetime(at)) for at in later])
+    found = pa.concat_tables([look_up(store, FEATURES, story.entities, to_datetime(at)) for at in later])
     assert_same(found, history(store, story.spine(later)))
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from featurestore.store import FeatureStore
 from featurestore.testing.engines.tables import assert_same
+from tests.store.lookups import LookUp, looked_up
 from tests.store.projects import day, make_project
 
 QUARTER = timedelta(hours=6)  # events, runs and questions lie on its multiples, so that they meet all the time
@@ -146,15 +147,12 @@ def history(store: FeatureStore, instants: list[int], from_source: bool = False)
     return found.to_arrow().drop_columns(spine.columns)
 
 
-def assert_online_is_history(store: FeatureStore, instants: list[int]) -> None:
+def assert_online_is_history(store: FeatureStore, instants: list[int], look_up: LookUp = looked_up) -> None:
     expected = history(store, instants)
     for place, instant in enumerate(instants):
-        found = store.get_online_features(names(store), [{"customer": key} for key in KEYS], at=quarter(instant))
+        found = look_up(store, names(store), [{"customer": key} for key in KEYS], quarter(instant))
         rows = expected.take(pa.array([place + key * len(instants) for key in range(len(KEYS))]))
-        values = found.to_arrow().drop_columns(["customer"])
-        assert_same(values, rows.select(values.column_names))
-        for feature, statuses in found.statuses.items():
-            assert [status.name for status in statuses] == rows.column(f"{feature}__status").to_pylist()
+        assert_same(found, rows.select(found.column_names))
 
 
 @pytest.mark.filterwarnings("ignore::featurestore.retrieval.OutOfRangeWarning")
