@@ -113,6 +113,8 @@ def _facts(record: Object) -> Facts:
             if record.aggregations:
                 steps = "continuous" if record.every_us is None else f"every {format_duration(record.every_us)}"
                 facts.append(("values", f"{steps}, from windows over the source's rows"))
+            if record.schedule is not None:
+                facts.append(("schedule", f"{record.schedule.cron} ({record.schedule.zone})"))
             if record.contract is not None:
                 facts.append(("contract", f"{record.contract.reference}, on refusal {record.on_refusal}"))
             return facts

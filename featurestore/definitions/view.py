@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import timedelta
 from typing import Literal, TypeVar
 
+from featurestore.cron import cron_faults
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.faults import Faults, Location
 from featurestore.definitions.features import Aggregation, Feature
@@ -25,7 +26,9 @@ class FeatureView:
     A feature answers with its latest value; with a `ttl` only while that is not older than the ttl, both ends
     included. `delay` replaces the source's. `every` is the step at which windowed values change; None is
     continuous. `contract` is a pandera.polars DataFrameModel that every chunk must pass; `on_refusal` says whether
-    rows that fail stop the chunk ("refuse") or are left out and reported ("drop").
+    rows that fail stop the chunk ("refuse") or are left out and reported ("drop"). `schedule` says when
+    `featurestore tick` and `watch` materialize the view: a cron expression of five fields, by the clocks of
+    `schedule_zone`.
     """
 
     name: str
@@ -38,6 +41,8 @@ class FeatureView:
     every: timedelta | None = None
     contract: type | None = None
     on_refusal: OnRefusal = "refuse"
+    schedule: str | None = None
+    schedule_zone: str = "UTC"
     description: str = ""
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -50,6 +55,8 @@ class FeatureView:
         faults.texts(self.description, self.owner, self.tags)
         self._check_parts(faults)
         self._check_times(faults)
+        for fault in () if self.schedule is None else cron_faults(self.schedule, self.schedule_zone):
+            faults.add(f"schedule: {fault}")
         faults.add_if(self.on_refusal not in ("refuse", "drop"), 'on_refusal must be "refuse" or "drop".')
         faults.add_if(
             self.contract is not None and not hasattr(self.contract, "to_schema"),

@@ -128,6 +128,13 @@ class ContractRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     digest: str
 
 
+class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a view is to be materialized: a cron expression, by the clocks of a zone."""
+
+    cron: str
+    zone: str = "UTC"
+
+
 class ViewRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="view"):
     """A feature view with its source inside, so that a version stands for itself.
 
@@ -146,6 +153,7 @@ class ViewRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     every_us: int | None = None
     contract: ContractRecord | None = None
     on_refusal: Literal["refuse", "drop"] = "refuse"
+    schedule: ScheduleRecord | None = None
     metadata: Metadata = Metadata()
 
     @property

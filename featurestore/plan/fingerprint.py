@@ -59,7 +59,7 @@ def publication(view: ViewRecord) -> str:
 
 
 def _without_words(record: R) -> R:
-    """The record without what people read, and without how materializing finds late rows, which no row tells."""
+    """The record without what people read, and without when and how materializing finds rows, which no row tells."""
     cleared = msgspec.structs.replace(record, metadata=Metadata())
     if isinstance(cleared, SourceRecord):
         cleared = msgspec.structs.replace(cleared, lookback_us=None)
@@ -72,6 +72,7 @@ def _without_words(record: R) -> R:
         case ViewRecord():
             return msgspec.structs.replace(
                 cleared,
+                schedule=None,
                 source=_without_words(cleared.source),
                 features=tuple(_plain(feature) for feature in cleared.features),
                 aggregations=tuple(_plain(aggregation) for aggregation in cleared.aggregations),

@@ -47,6 +47,7 @@ from featurestore.plan.catalog import (
     Place,
     Projected,
     Requested,
+    ScheduleRecord,
     ServiceRecord,
     SourceRecord,
     SqlPlace,
@@ -139,6 +140,7 @@ def _view_record(view: FeatureView, root: Path, recorded: Recorded) -> ViewRecor
         every_us=None if view.every is None else duration_us(view.every),
         contract=None if view.contract is None else _contract_record(view.contract),
         on_refusal=view.on_refusal,
+        schedule=None if view.schedule is None else ScheduleRecord(cron=view.schedule, zone=view.schedule_zone),
         metadata=_metadata(view),
     )
 

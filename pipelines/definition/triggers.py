@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import timedelta
 
-from cronsim import CronSim, CronSimError
-
+from featurestore.cron import cron_faults
 from featurestore.definitions.faults import Faults
 from pipelines.definition.checks import is_number, metric, positive, whole
-
-_ANY_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +23,8 @@ class Schedule:
 
     def __post_init__(self) -> None:
         faults = Faults("Schedule")
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            faults.add(f"there is no time zone {self.zone!r}; write one such as 'America/New_York' or 'UTC'.")
-        try:
-            CronSim(self.cron, _ANY_DAY)
-        except (CronSimError, AttributeError):
-            faults.add(f"{self.cron!r} is no cron expression of five fields, such as '0 3 * * *' for 3 every night.")
+        for fault in cron_faults(self.cron, self.zone):
+            faults.add(fault)
         faults.done()
 
 

@@ -119,6 +119,8 @@ FAULTY: list[tuple[str, Callable[[], object], str]] = [
     ("timeless ttl", lambda: weather_view(source=PLANES, ttl=HOUR), "leave ttl out"),
     ("every", lambda: weather_view(every=HOUR), "has no Aggregation"),
     ("contract", lambda: weather_view(contract=dict), "DataFrameModel"),
+    ("schedule", lambda: weather_view(schedule="0 3 * *"), "no cron expression of five fields"),
+    ("schedule zone", lambda: weather_view(schedule="0 3 * * *", schedule_zone="Mars"), "no time zone 'Mars'"),
     ("policy", lambda: weather_view(on_refusal="ignore"), '"refuse" or "drop"'),
     ("unknown feature", lambda: weather_view()["tmp"], "There is no feature 'tmp'. Available: temp, wind"),
     ("unknown key", lambda: weather_view().with_join_keys(airprt="origin"), "no join key 'airprt'"),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from featurestore.plan.catalog import ContractRecord, Metadata, ParquetPlace, SqlPlace, decode, encode
+from featurestore.plan.catalog import ContractRecord, Metadata, ParquetPlace, ScheduleRecord, SqlPlace, decode, encode
 from featurestore.plan.fingerprint import meaning, publication, storage
 from tests.plan.catalogs import WEATHER, feature, view
 
@@ -15,6 +15,7 @@ VIEW = view()
 CHANGES: list[tuple[str, dict[str, Any], bool, bool, bool]] = [
     # what changes, how, and whether meaning, publication and storage change
     ("description", {"metadata": Metadata(description="new", owner="me", tags={"a": "b"})}, False, False, False),
+    ("schedule", {"schedule": ScheduleRecord(cron="0 3 * * *")}, False, False, False),
     ("ttl", {"ttl_us": 5}, True, False, False),
     ("delay", {"delay_us": 5}, True, True, False),
     ("source path", {"source": msgspec.structs.replace(WEATHER, place=ParquetPlace(path="b"))}, True, True, True),

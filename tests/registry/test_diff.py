@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from featurestore.plan.catalog import Catalog, FeatureRecord, Metadata, ParquetPlace
+from featurestore.plan.catalog import Catalog, FeatureRecord, Metadata, ParquetPlace, ScheduleRecord
 from featurestore.registry.diff import CatalogDiff, Change, diff
 from tests.plan.catalogs import WEATHER, catalog, feature, projected, service, view
 
@@ -34,6 +34,12 @@ def test_equal_catalogs_change_nothing() -> None:
 def test_a_first_view_is_added_as_version_one_and_needs_a_backfill() -> None:
     change = only(planned(catalog(), catalog(VIEW)))
     assert (change.action, change.version, change.backfill) == ("added", 1, True)
+
+
+def test_a_new_schedule_is_metadata_only_and_no_new_version() -> None:
+    often = msgspec.structs.replace(VIEW, schedule=ScheduleRecord(cron="0 * * * *", zone="Europe/Berlin"))
+    plan = planned(catalog(VIEW, origin_weather=1), catalog(often))
+    assert only(plan) == Change("view", "origin_weather", "metadata", ("schedule",), version=1, from_version=1)
 
 
 def test_a_new_description_is_metadata_only_and_no_new_version() -> None:
