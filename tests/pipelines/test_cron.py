@@ -33,7 +33,7 @@ def due(cron: Cron, since: str, until: str) -> list[str]:
         ("30 1 * * *", NEW_YORK, "2013-11-03T00:00Z", "2013-11-04T12:00Z", ["11-03T05:30", "11-04T06:30"]),
         ("0 * * * *", NEW_YORK, "2013-11-03T04:30Z", "2013-11-03T07:30Z", ["11-03T05:00", "11-03T06:00", "11-03T07:00"]),
     ],
-    ids=["from behind a time up to one", "by the clocks of the zone", "skipped: at the change", "repeated: once", "hourly"],
+    ids=["half open", "by the clocks of the zone", "skipped: at the change", "repeated: once", "hourly"],
 )  # fmt: skip
 def test_times_are_due(expression: str, zone: str, since: str, until: str, times: list[str]) -> None:
     assert due(Cron(expression, zone), since, until) == times
