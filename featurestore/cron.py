@@ -1,7 +1,7 @@
 """The times of a cron expression by the clocks of a zone.
 
 Five fields: minute, hour, day, month, weekday. An expression for set hours is due at the change when clocks go forward
-over its time, and once when they go back over it; one for every hour or minute goes by elapsed time, as in Debian's cron
+over its time, and once when they go back over it; one for every hour or minute goes by elapsed time, like Debian's cron
 (cronsim).
 """
 
