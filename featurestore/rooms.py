@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from featurestore.materialization.pushing import Pusher
     from featurestore.materialization.runner import Materializer
     from featurestore.materialization.switching import Switcher
+    from featurestore.offline.pushed import PushLog
     from featurestore.offline.tables import OfflineTables
     from featurestore.online.base import OnlineStore
     from featurestore.upkeep.erasing import Eraser
@@ -52,6 +53,13 @@ class Rooms:
         from featurestore.offline.tables import OfflineTables
 
         return OfflineTables(self._offline_path / "views")
+
+    @cached_property
+    def pushes(self) -> PushLog:
+        """All that was pushed, in the columns of its sources."""
+        from featurestore.offline.pushed import PushLog
+
+        return PushLog(self._offline_path / "pushed")
 
     @cached_property
     def online(self) -> OnlineStore:
@@ -91,6 +99,7 @@ class Rooms:
             root=self.root,
             registry=self.registry,
             tables=self.tables,
+            pushes=self.pushes,
             publisher=self._materializer.publisher,
             log=LogFiles(self.root / self.configuration.audit.path),
             quarantine=self.quarantine,
@@ -109,12 +118,13 @@ class Rooms:
     def _switcher(self) -> Switcher:
         from featurestore.materialization.switching import Switcher
 
-        return Switcher(self.registry, self.tables, self._materializer.publisher, self.actor)
+        return Switcher(self.registry, self.tables, self._materializer.publisher, self.pushes, self.actor)
 
     @cached_property
     def _materializer(self) -> Materializer:
         from featurestore.materialization.judging import Judge
         from featurestore.materialization.publishing import Publisher
+        from featurestore.materialization.replaying import Replayer
         from featurestore.materialization.runner import Materializer
         from featurestore.project.contracts import ContractLoader
         from featurestore.statistics.recording import Recorder
@@ -123,13 +133,13 @@ class Rooms:
         judge = Judge(str(self.root), self.engine, self.quarantine, load_contract, self.now_us)
         recorder = Recorder(self.tables.directory, self.configuration.offline.threads)
         publisher = Publisher(self.configuration.project, self.engine, self.online, recorder)
-        return Materializer(self.engine, self.tables, judge, publisher)
+        return Materializer(self.engine, self.tables, judge, publisher, Replayer(judge, self.pushes))
 
     @cached_property
     def _pusher(self) -> Pusher:
         from featurestore.materialization.pushing import Pusher
 
-        return Pusher(self.tables, self._materializer.judge, self._materializer.publisher)
+        return Pusher(self.tables, self._materializer.replayer, self._materializer.publisher)
 
     def close(self) -> None:
         """Release the engine, the online store and the registry, and write what is still to be logged."""

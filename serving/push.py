@@ -13,7 +13,8 @@ import msgspec
 from featurestore.errors import InputError
 from featurestore.materialization.report import PushReport, push_document
 from featurestore.materialization.targets import Targets, push_targets
-from featurestore.project.pushed import declared_types, rows_from_json
+from featurestore.plan.views import declared_types
+from featurestore.project.pushed import rows_from_json
 from featurestore.store import FeatureStore
 from serving.access import check_limited
 from serving.errors import bad_request

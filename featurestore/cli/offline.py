@@ -138,6 +138,7 @@ def _view_document(view: ViewReport) -> dict[str, object]:
         "view": view.view,
         "version": view.version,
         "rows": view.rows,
+        "pushed": view.pushed,
         "late": None if view.late is None else _late_document(view.late),
         "dropped": view.dropped,
         "published": view.published,

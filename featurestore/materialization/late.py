@@ -31,9 +31,9 @@ class LateRows:
     dropped: int = 0
 
     @property
-    def changed(self) -> pa.Table | None:
-        """All rows that came or went; None when there are none."""
-        return pa.concat_tables([*self.came, *self.went]) if self.came or self.went else None
+    def all(self) -> tuple[pa.Table, ...]:
+        """All rows that came or went."""
+        return (*self.came, *self.went)
 
     def report(self, watermark_us: int) -> LateReport | None:
         """What a person should know; None when there was nothing."""

@@ -52,7 +52,8 @@ class LateReport:
 class ViewReport:
     """What happened to one version of a view. `published` counts online records written; `error` says what stopped it.
 
-    `late` says what came late, None when nothing did. `view` names the version (`last@2`) when several of the view ran.
+    `late` says what came late, None when nothing did. `pushed` counts rows taken from the push log: pushed before the
+    version was made, or while it stood still. `view` names the version (`last@2`) when several of the view ran.
     """
 
     view: str
@@ -64,6 +65,7 @@ class ViewReport:
     version: int = 1
     notes: tuple[str, ...] = ()
     late: LateReport | None = None
+    pushed: int = 0
 
     @property
     def rows(self) -> int:
@@ -79,13 +81,14 @@ class ViewReport:
     def remarks(self) -> tuple[str, ...]:
         """What a person should know: nothing to do, no rows in the interval, rows late or dropped, an error."""
         late = [str(self.late)] if self.late and str(self.late) else []
-        remarks = [*late, *(chunk.verdict for chunk in self.chunks if chunk.dropped), *self.notes]
+        pushed = [f"{self.pushed:,} rows that were pushed before were taken in"] if self.pushed else []
+        remarks = [*pushed, *late, *(chunk.verdict for chunk in self.chunks if chunk.dropped), *self.notes]
         if self.error is not None:
             return (*remarks, str(self.error))
         if not self.chunks:
             until = "" if self.watermark_us is None else f" up to {format_instant(self.watermark_us)}"
             return (*remarks, f"nothing to do: committed{until} already")
-        if not self.rows:
+        if not (self.rows or self.pushed):
             return (*remarks, "0 rows: the source has none in this interval")
         return tuple(remarks)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
+
 from featurestore.contracts.verdict import Occasion, Outcome, Verdict
 from featurestore.engines.base import OfflineEngine
 from featurestore.errors import FeatureStoreError, GateRefused, MaterializationError
 from featurestore.materialization.judging import Judge, accepted_rows
 from featurestore.materialization.late import LateRows, LateTaker
 from featurestore.materialization.publishing import Change, Publisher
+from featurestore.materialization.replaying import Replayer
 from featurestore.materialization.report import ChunkReport, Progress, Step, ViewReport
 from featurestore.materialization.writing import LEASE_WAIT_S, TableWriter
 from featurestore.offline.rates import ROWS, SECONDS
@@ -32,16 +35,18 @@ class Materializer:
     tables: OfflineTables
     judge: Judge
     publisher: Publisher
+    replayer: Replayer
     lease_wait_s: float = LEASE_WAIT_S
 
     def run(self, view: ViewRecord, version: int, asked: Asked, progress: Progress) -> ViewReport:
         """Materialize one view; what stops it is in the report, and what was committed before stands.
 
+        Pushes that the table lacks are taken first, whatever is asked for.
         Holds the table's lease meanwhile, so two runs of one view never interleave.
         """
         began = time.monotonic()
         done: list[ChunkReport] = []
-        late = LateRows([], [])
+        late, pushed = LateRows([], []), list[pa.Table]()
         error: FeatureStoreError | None = None
         published, behind = 0, None
         name = table_name(view)
@@ -51,18 +56,20 @@ class Materializer:
                 writer = TableWriter(self.tables, view, version, token, now_us, before, self.publisher.recorder)
                 taker = LateTaker(self.engine, self.judge, writer, late)
                 try:
+                    self.replayer.catch_up(writer, pushed)
                     self._commit_chunks(taker, asked, done, progress)
                 except FeatureStoreError as stopped:
                     error = stopped
                 progress(Step(view.name, "publishing", len(done), len(done)))
-                published = self._publish(writer, before, done, late)
+                published = self._publish(writer, before, done, [*late.all, *pushed])
             behind = before.watermark_us if before else None
         except FeatureStoreError as failure:
             error = error or failure
         snapshot = self.tables.snapshot(name)
         watermark, seconds = snapshot.watermark_us if snapshot else None, time.monotonic() - began
         came = None if behind is None else late.report(behind)
-        return ViewReport(view.name, tuple(done), watermark, published, seconds, error, late=came)
+        taken = sum(rows.num_rows for rows in pushed)
+        return ViewReport(view.name, tuple(done), watermark, published, seconds, error, late=came, pushed=taken)
 
     def _commit_chunks(self, taker: LateTaker, asked: Asked, done: list[ChunkReport], progress: Progress) -> None:
         writer = taker.writer
@@ -146,13 +153,16 @@ class Materializer:
             raise GateRefused(verdict.summary)
         return accepted_rows(view, verdict.accepted)
 
-    def _publish(self, writer: TableWriter, before: Snapshot | None, done: list[ChunkReport], late: LateRows) -> int:
+    def _publish(
+        self, writer: TableWriter, before: Snapshot | None, done: list[ChunkReport], rows: list[pa.Table]
+    ) -> int:
         if writer.snapshot is None:
             return 0
         first_us = done[0].start_us if done else None
         change = None
         if before is not None and (first_us is not None or not done):
-            change = Change(before.version, first_us, late.changed)
+            changed = pa.concat_tables(rows, promote_options="default") if rows else None
+            change = Change(before.version, first_us, changed)
         return self.publisher.publish(writer.view, writer.snapshot, change)
 
 

@@ -16,7 +16,9 @@ from featurestore.errors import (
     UnknownNameError,
 )
 from featurestore.materialization.publishing import Publisher
-from featurestore.materialization.succession import Succession, missing_pushed
+from featurestore.materialization.replaying import reader_of, takes_pushes
+from featurestore.materialization.succession import Succession
+from featurestore.offline.pushed import PushLog
 from featurestore.offline.tables import OfflineTables, Snapshot
 from featurestore.plan.catalog import Catalog, ViewRecord, parse_reference, reference
 from featurestore.plan.nodes import DeltaScan
@@ -35,6 +37,7 @@ class Switcher:
     registry: Registry
     tables: OfflineTables
     publisher: Publisher
+    log: PushLog
     actor: str
     counted: set[tuple[str, int]] = field(default_factory=set)
 
@@ -126,7 +129,7 @@ class Switcher:
             return None
         if after is None:
             return "nothing of it is materialized; run `featurestore materialize`"
-        if (short := step.shortfall(before, after) or self._unpushed(step, before, after)) is not None:
+        if (short := step.shortfall(before, after) or self._untaken(step, before, after)) is not None:
             return short
         published = self.publisher.published(step.record)
         if published is None or published.version != after.version:
@@ -168,21 +171,22 @@ class Switcher:
         before, after = (self.tables.snapshot(table) for table in tables)
         assert before is not None
         assert after is not None
-        if step.shortfall(before, after) is not None or self._unpushed(step, before, after) is not None:
+        if step.shortfall(before, after) is not None or self._untaken(step, before, after) is not None:
             return False
         self.publisher.publish(step.record, after)
         self._count(step.record, after)
         return True
 
-    def _unpushed(self, step: Succession, before: Snapshot, after: Snapshot) -> str | None:
-        """Rows that were pushed to the version that serves alone are no rows of the source, so no run brings them."""
-        if step.forced or not before.pushed_files:
+    def _untaken(self, step: Succession, before: Snapshot, after: Snapshot) -> str | None:
+        """What was pushed, and the version that serves has taken, and this one has not."""
+        if step.forced or before.marks.pushed is None:
             return None
-        missing = missing_pushed(step, before, after, self.publisher.engine, self.tables.directory)
-        if not missing:
+        waiting = self.log.waiting(reader_of(step.record), after.marks.pushed, before.marks.pushed)
+        if not waiting:
             return None
-        rows = f"{missing:,} rows that were" if missing > 1 else "a row that was"
-        return f"it lacks {rows} pushed to v{step.served} and not to it; push again, or `featurestore switch` it"
+        if not takes_pushes(step.record):
+            return f"it takes no pushed rows, and v{step.served} has some; `featurestore switch` it"
+        return f"it lacks what was pushed to v{step.served}; run `featurestore materialize`"
 
     def _alike(self, step: Succession) -> bool:
         """Whether both versions read the same rows, offline and online."""

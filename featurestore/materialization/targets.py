@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from featurestore.errors import InputError, UnknownNameError
 from featurestore.materialization.rounds import chosen_versions
+from featurestore.offline.pushed import Address
 from featurestore.plan.catalog import SourceRecord, SqlPlace, ViewPlace, ViewRecord, parse_reference
 from featurestore.plan.views import table_name
 from featurestore.registry.base import ViewVersion
@@ -30,10 +31,11 @@ class Target:
 class Targets:
     """What a push reaches, in the order of tables; `skipped` names views that it does not reach, each with the reason.
 
-    `source` is the record whose columns the rows have.
+    `source` is the record whose columns the rows have, `address` what the push log says of where they went.
     """
 
     source: SourceRecord
+    address: Address
     tables: tuple[Target, ...]
     skipped: tuple[tuple[str, str], ...]
 
@@ -68,7 +70,19 @@ def push_targets(name: str, used: Sequence[UsedVersion], known: Iterable[ViewVer
         _refuse_unfit(version.record)
         grouped.setdefault(table_name(version.record), []).append(version)
     tables = tuple(Target(table, tuple(grouped[table])) for table in sorted(grouped))
-    return Targets(chosen[0].record.source, tables, tuple(skipped.items()))
+    source = chosen[0].record.source
+    return Targets(
+        source, _address(name, name in sources and name not in views, tables), tables, tuple(skipped.items())
+    )
+
+
+def _address(name: str, is_source: bool, tables: tuple[Target, ...]) -> Address:
+    view, version = parse_reference(name)
+    if is_source:
+        return Address("source", name, views=tuple(dict.fromkeys(target.record.name for target in tables)))
+    if version is not None:
+        return Address("version", name, tables=tuple(target.table for target in tables))
+    return Address("view", view)
 
 
 def _refuse_unfit(view: ViewRecord) -> None:

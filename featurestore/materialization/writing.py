@@ -27,7 +27,8 @@ _ROWS_PER_COMMIT_BITS = 40
 class TableWriter:
     """Commits rows of a view that passed the gate; `snapshot` is the table as it stands now, None before the first.
 
-    `view_version` is for people who read the log. `recorder` counts what is committed.
+    `view_version` is for people who read the log. `recorder` counts what is committed. `taken` is the number of the
+    last push that is taken, which every commit carries.
     """
 
     tables: OfflineTables
@@ -37,6 +38,10 @@ class TableWriter:
     now_us: Clock
     snapshot: Snapshot | None
     recorder: Recorder
+    taken: int | None = None
+
+    def __post_init__(self) -> None:
+        self.taken = self.marks.pushed if self.taken is None else self.taken
 
     @property
     def table(self) -> str:
@@ -68,7 +73,7 @@ class TableWriter:
             table=self.table,
             base_version=self.snapshot.version if self.snapshot else None,
             replaced=replaced,
-            marks=marks,
+            marks=dataclasses.replace(marks, pushed=self.taken),
             at_us=self.now_us(),
             token=self.token,
             notes={"view": self.view.name, "view_version": str(self.view_version), **notes},

@@ -19,10 +19,17 @@ _POLL_S = 0.02
 
 
 @contextmanager
-def lease(directory: Path, table: str, wait_s: float = 0, newest: Callable[[str], int] = lambda _: 0) -> Iterator[int]:
+def lease(
+    directory: Path,
+    table: str,
+    wait_s: float = 0,
+    newest: Callable[[str], int] = lambda _: 0,
+    what: str | None = None,
+) -> Iterator[int]:
     """Hold the right to write one table, and yield a number greater than the file's and `newest(table)`.
 
-    Raises ConflictError when another process or thread holds it for longer than `wait_s`.
+    `what` is its name for people, where it is no offline table. Raises ConflictError when another process or thread
+    holds it for longer than `wait_s`.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -30,7 +37,7 @@ def lease(directory: Path, table: str, wait_s: float = 0, newest: Callable[[str]
     except OSError as error:
         raise OfflineStoreError(f"The offline store {directory} cannot be written: {error.strerror}.") from error
     try:
-        _acquire(handle, table, wait_s)
+        _acquire(handle, what or f"Offline table '{table}'", wait_s)
         token = max(_number(handle), newest(table)) + 1
         try:
             os.pwrite(handle, b"%020d" % token, 0)
@@ -41,7 +48,7 @@ def lease(directory: Path, table: str, wait_s: float = 0, newest: Callable[[str]
         os.close(handle)
 
 
-def _acquire(handle: int, table: str, wait_s: float) -> None:
+def _acquire(handle: int, what: str, wait_s: float) -> None:
     until = time.monotonic() + wait_s
     while True:
         try:
@@ -50,7 +57,7 @@ def _acquire(handle: int, table: str, wait_s: float) -> None:
             if time.monotonic() >= until:
                 waited = f", and was not free within {wait_s:g} seconds" if wait_s else ""
                 raise ConflictError(
-                    f"Offline table '{table}' is being written by another materialization or push{waited}; wait for "
+                    f"{what} is being written by another materialization or push{waited}; wait for "
                     "it to end, then run again."
                 ) from error
             time.sleep(_POLL_S)

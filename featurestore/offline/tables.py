@@ -26,6 +26,7 @@ LAYOUT = WriterProperties(compression="SNAPPY", max_row_group_size=122_880)  # w
 _START, _WATERMARK, _REACH = "featurestore.start", "featurestore.watermark", "featurestore.reach"
 _CREATED, LEASE = "featurestore.created", "featurestore.lease"
 _STATISTICS = "featurestore.statistics"  # names what was counted; a commit that counts nothing leaves it as it is
+_PUSHED = "featurestore.pushed"  # the number of the last push that was taken from the push log
 COMMITTED_AT = "featurestore.committed_at"  # microseconds of the store's clock; in the log's metadata as well
 _SETTINGS = {"delta.enableExpiredLogCleanup": "false"}  # old versions answer `as_of`; upkeep decides how long
 
@@ -37,12 +38,14 @@ class Marks:
     `start_us` None: from the beginning. `watermark_us` None: nothing yet, though rows may have been pushed. Events
     before `reach_us` do not exist for a windowed view (None: all do). `created_us` is the greatest created time that
     the source had when it was last read to its end: what comes later with a greater one is late (None: there is none).
+    `pushed` is the number of the last push up to which all that are the table's were taken (None: none was).
     """
 
     start_us: int | None = None
     watermark_us: int | None = None
     reach_us: int | None = None
     created_us: int | None = None
+    pushed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +238,14 @@ def _write(target: Path | DeltaTable, commit: Commit, rows: pa.RecordBatchReader
         _WATERMARK: marks.watermark_us,
         _REACH: marks.reach_us,
         _CREATED: marks.created_us,
+        _PUSHED: marks.pushed,
         LEASE: commit.token,
         COMMITTED_AT: at_us,
         **({} if commit.statistics is None else {_STATISTICS: commit.statistics}),
     }
     properties = CommitProperties(
         custom_metadata={**commit.notes, COMMITTED_AT: str(at_us)},
-        app_transactions=[Transaction(name, UNBOUNDED if us is None else us) for name, us in states.items()],
+        app_transactions=[Transaction(name, UNBOUNDED if mark is None else mark) for name, mark in states.items()],
         max_commit_retries=0,
     )
     if isinstance(target, Path):
@@ -272,7 +276,7 @@ def _counted_columns(schema: pa.Schema) -> dict[str, str]:
 
 
 def _snapshot(table: str, delta: DeltaTable) -> Snapshot:
-    marks = [delta.transaction_version(name) for name in (_START, _WATERMARK, _REACH, _CREATED)]
+    marks = [delta.transaction_version(name) for name in (_START, _WATERMARK, _REACH, _CREATED, _PUSHED)]
     token, committed_at = (delta.transaction_version(name) for name in (LEASE, COMMITTED_AT))
     if token is None or committed_at is None or None in marks:
         raise ValueError("it carries no watermark, so this platform did not write it")

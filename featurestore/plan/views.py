@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from featurestore.dtypes import DType, parse, stored_type
+from featurestore.dtypes import DType, Timestamp, parse, stored_type
 from featurestore.plan.catalog import (
     AggregationRecord,
     CsvPlace,
@@ -137,6 +137,18 @@ def stored_types(view: ViewRecord) -> tuple[tuple[str, DType], ...]:
     """Name and type in the Delta table of the keys and features."""
     keys = tuple((key, stored_type(parse(dtype))) for key, dtype in view.keys)
     return (*keys, *((f.stored, stored_type(parse(f.dtype))) for f in kept_columns(view)))
+
+
+def declared_types(source: SourceRecord, views: Iterable[ViewRecord]) -> dict[str, DType]:
+    """The types of source columns that say when, or that all views which take them as they are declare alike."""
+    found: dict[str, set[str]] = {}
+    for view in views:
+        plain = [(f.column, f.dtype) for f in (*view.features, *view.events) if f.expression in (None, f.column)]
+        for column, dtype in (*view.keys, *plain):
+            found.setdefault(column, set()).add(dtype)
+    types = {column: parse(dtypes.pop()) for column, dtypes in found.items() if len(dtypes) == 1}
+    times = (source.event_timestamp, source.created_timestamp)
+    return types | {time: Timestamp for time in times if time is not None}
 
 
 def table_name(view: ViewRecord) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from featurestore.arrow import arrow_type, as_table, ipc_stream
-from featurestore.dtypes import DType, Timestamp, from_json, parse
+from featurestore.dtypes import DType, from_json
 from featurestore.errors import InputError
 from featurestore.plan.catalog import CsvPlace, SourceRecord, ViewRecord
 from featurestore.plan.nodes import CsvScan, FrameScan, ParquetScan, Scan
+from featurestore.plan.views import declared_types
 
 _LINES = (".jsonl", ".ndjson", ".json")
 
@@ -68,18 +69,6 @@ def rows_from_json(rows: Iterable[Mapping[str, object]], types: Mapping[str, DTy
         raise InputError(
             f"{what}: a column holds values of several kinds, or one that does not fit: {error}"
         ) from error
-
-
-def declared_types(source: SourceRecord, views: Iterable[ViewRecord]) -> dict[str, DType]:
-    """The types of source columns that say when, or that all views which take them as they are declare alike."""
-    found: dict[str, set[str]] = {}
-    for view in views:
-        plain = [(f.column, f.dtype) for f in (*view.features, *view.events) if f.expression in (None, f.column)]
-        for column, dtype in (*view.keys, *plain):
-            found.setdefault(column, set()).add(dtype)
-    types = {column: parse(dtypes.pop()) for column, dtypes in found.items() if len(dtypes) == 1}
-    times = (source.event_timestamp, source.created_timestamp)
-    return types | {time: Timestamp for time in times if time is not None}
 
 
 def _lines(path: Path, types: Mapping[str, DType]) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from featurestore.datasets.making import divided_again
 from featurestore.dtypes import Value, parse
 from featurestore.errors import InputError
 from featurestore.materialization.publishing import Publisher
+from featurestore.materialization.replaying import reader_of
+from featurestore.offline.pushed import PushLog
 from featurestore.offline.tables import OfflineTables, Snapshot
 from featurestore.offline.upkeep import data_files, take_out
 from featurestore.online.keys import key_encoder
@@ -40,6 +43,7 @@ class Eraser:
     root: Path
     registry: Registry
     tables: OfflineTables
+    pushes: PushLog
     publisher: Publisher
     log: LogFiles
     quarantine: Quarantine
@@ -55,32 +59,59 @@ class Eraser:
         records = [version.record for version in self.registry.view_versions()]
         entity = _typed(given, records)
         mine = [record for record in records if entity.keys() <= dict(record.keys).keys()]
-        erased = [*self._tables(entity, mine, dry_run), *self._datasets(entity, dry_run)]
+        kept: list[Held] = []
+        erased = [*self._pushed(entity, mine, kept, dry_run)]  # first: what is gone there, no run takes in
+        erased += [*self._tables(entity, mine, dry_run), *self._datasets(entity, dry_run)]
         erased += [*self._log(entity, dry_run), *self._quarantine(entity, dry_run)]
         if not dry_run and any(place.rows for place in erased):
             self.publisher.store.compact()
-        held = [*self._pinned(entity), *self._as_values(entity, records), *self.looker.held(entity, mine)]
+        held = [*kept, *self._pinned(entity), *self._as_values(entity, records), *self.looker.held(entity, mine)]
         return EraseReport(entity, dry_run, tuple(place for place in erased if place.rows), tuple(held))
+
+    def _pushed(self, entity: Entity, records: list[ViewRecord], held: list[Held], dry_run: bool) -> Iterator[Erased]:
+        """Rows that were pushed to views with the entity's keys; where it is a value to all, it is held."""
+        total, readers = 0, [reader_of(record) for record in records]
+        as_value: dict[str, int] = {}
+        for pushed in self.pushes.since(None):
+            rows = self.pushes.read(pushed)
+            mask = None if rows is None else named(rows, [{name: name for name in entity}], entity)
+            count = 0 if mask is None else pc.sum(mask).as_py() or 0
+            if not count or rows is None:
+                continue
+            if not any(pushed.address.reaches(reader) for reader in readers):
+                name = f"{pushed.address.kind} {pushed.address.name}"
+                as_value[name] = as_value.get(name, 0) + count
+                continue
+            total += count
+            if not dry_run:
+                self.pushes.rewrite(pushed, rows.filter(pc.invert(mask)))
+        yield Erased("push log", self.pushes.directory.name, total)
+        why = "it was pushed as a value of other entities' rows, not as a key"
+        held += [Held("push log", name, count, why) for name, count in as_value.items()]
 
     def _tables(self, entity: Entity, records: list[ViewRecord], dry_run: bool) -> Iterator[Erased]:
         by_table: dict[str, list[ViewRecord]] = {}
         for record in records:
             by_table.setdefault(table_name(record), []).append(record)
         for table, versions in by_table.items():
-            snapshot = self.tables.snapshot(table)
-            if snapshot is None:
+            if self.tables.snapshot(table) is None:
                 continue
+            yield from self._table(table, entity, versions, dry_run)
+
+    def _table(self, table: str, entity: Entity, versions: list[ViewRecord], dry_run: bool) -> Iterator[Erased]:
+        with nullcontext(0) if dry_run else self.tables.lease(table, _WAIT_S) as token:
+            snapshot = self.tables.snapshot(table)
+            assert snapshot is not None
             found = {str(file): rows_of(file, entity, (SEQUENCE,)) for file in data_files(self.tables, table)}
             holding = {file: rows for file, rows in found.items() if rows.num_rows}
             now = sum(rows.num_rows for file, rows in holding.items() if file in snapshot.files)
             if holding and not dry_run:
-                with self.tables.lease(table, _WAIT_S) as token:
-                    self._rewrite(table, entity, token, versions)
-            distinct = {s for rows in holding.values() for s in rows.column(SEQUENCE).to_pylist()}
-            gone = f"{now} in the newest version, in {len(holding)} files" if holding else ""
-            yield Erased("offline table", table, len(distinct), gone)
-            if holding:
-                yield from self._online(versions, now)
+                self._rewrite(table, entity, token, versions)
+        distinct = {s for rows in holding.values() for s in rows.column(SEQUENCE).to_pylist()}
+        gone = f"{now} in the newest version, in {len(holding)} files" if holding else ""
+        yield Erased("offline table", table, len(distinct), gone)
+        if holding:
+            yield from self._online(versions, now)
 
     def _rewrite(self, table: str, entity: Entity, token: int, versions: list[ViewRecord]) -> None:
         """Commit without the rows, publish that, and remove every file that still holds one."""

@@ -10,7 +10,10 @@ from featurestore.dtypes import Value
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """Rows taken out of one place: `kind` is offline table, online records, audit log, dataset, spine or quarantine."""
+    """Rows taken out of one place.
+
+    `kind` is push log, offline table, online records, audit log, dataset, spine or quarantine.
+    """
 
     kind: str
     where: str

@@ -200,7 +200,7 @@ class UnnamedFiles:
         for path in (file for place in places for file in sorted(place.rglob("*"))):
             if path.is_file() and path not in named and _is_old(path):
                 yield self._found(path, "no dataset names it")
-        for place in (self.folder / "quarantine", self.log.folder):
+        for place in (self.folder / "quarantine", self.folder / "pushed", self.log.folder):
             for path in sorted(place.rglob(".*.tmp")):
                 if _is_old(path):
                     yield self._found(path, "it was never finished")

@@ -27,6 +27,8 @@ POINTS: dict[str, Point] = {
 }
 
 PUSH_POINTS: dict[str, Point] = {
+    "before the log": ("featurestore.offline.pushed", "PushLog.append", 1),
+    "while the log is written": ("featurestore.files", "sync", 1),
     "before the commit": ("featurestore.offline.tables", "OfflineTables.commit", 1),
     "while rows are written": ("featurestore.materialization.writing", "stored_reader", 1),
     "after the commit": ("featurestore.materialization.publishing", "Publisher.publish", 1),
@@ -143,13 +145,16 @@ def test_a_killed_push_made_again_equals_one_that_was_not(
     assert answers(store) == pushed
 
 
-def test_a_killed_push_is_published_by_the_next_materialization(tmp_path: Path, pushed: tuple[object, ...]) -> None:
+@pytest.mark.parametrize("point", ["before the commit", "after the commit"])
+def test_a_killed_push_is_made_up_for_by_the_next_materialization(
+    tmp_path: Path, expected: tuple[object, ...], pushed: tuple[object, ...], point: str
+) -> None:
     with make_project(tmp_path, PURCHASES, purchases=purchases()) as store:
         store.apply()
         store.materialize(end=day(12))
-    kill(tmp_path, PUSH_POINTS["after the commit"], PUSH)
+    kill(tmp_path, PUSH_POINTS[point], PUSH)
     store = open_project(tmp_path)
-    assert not store.status()[0].in_step
+    assert answers(store)[1:] != pushed[1:]
     store.materialize(end=day(12))
     assert answers(store) == pushed
 
@@ -234,3 +239,59 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     )  # fmt: skip
     assert child.returncode == 2
     assert "Traceback" not in child.stderr
+
+
+@pytest.fixture(scope="module")
+def logged_bytes(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """The size of the push log's file; the table's files are larger."""
+    with make_project(tmp_path_factory.mktemp("sizes"), PURCHASES, purchases=purchases()) as store:
+        store.apply()
+        store.push("last", PUSHED)
+        [log] = (store.root / "data" / "offline" / "pushed").rglob("*.parquet")
+        [part] = (store.root / "data" / "offline" / "views").rglob("*.parquet")
+        assert log.stat().st_size < part.stat().st_size
+        return log.stat().st_size
+
+
+@pytest.mark.parametrize("full_at", ["the log", "the table", "the online store"])
+def test_a_disk_that_is_full_during_a_push_is_one_sentence_and_a_rerun_heals(
+    tmp_path: Path, expected: tuple[object, ...], pushed: tuple[object, ...], logged_bytes: int, full_at: str
+) -> None:
+    with make_project(tmp_path, PURCHASES, purchases=purchases()) as store:
+        store.apply()
+        store.materialize(end=day(12))
+    PUSHED.write_parquet(tmp_path / "pushed.parquet")
+    limit = {"the log": logged_bytes - 1, "the table": logged_bytes, "the online store": 6_000}[full_at]
+    told = limited(tmp_path, limit, "push", "last", "pushed.parquet")
+    assert ("nothing was taken in" in told) == (full_at == "the log")
+    assert ("The pushed rows are in the push log" in told) == (full_at == "the table")
+    again = open_project(tmp_path)
+    history, *online = answers(again)[:3]
+    assert history == (pushed if full_at == "the online store" else expected)[0]
+    assert tuple(online) == expected[1:3]
+    again.materialize(end=day(12))
+    assert answers(again) == (expected if full_at == "the log" else pushed)
+    again.push("last", PUSHED)
+    assert answers(again) == pushed
+
+
+@pytest.mark.parametrize("limit", [1_000, 6_000])
+def test_a_disk_that_is_full_while_late_rows_are_taken_is_one_sentence_and_a_rerun_heals(
+    tmp_path: Path, on_time: tuple[object, ...], limit: int
+) -> None:
+    with late_project(tmp_path) as store:
+        before = answers(store)
+    limited(tmp_path, limit, "materialize", "--end", "2024-01-15")
+    again = open_project(tmp_path)
+    history, *online = answers(again)[:3]
+    assert (history == before[0], tuple(online)) == (limit == 1_000, before[1:3])
+    again.materialize(end=day(15))
+    assert answers(again, day(15)) == on_time
+
+
+def limited(root: Path, limit: int, *command: str) -> str:
+    """What a failing command says last, in a process that can write no file of more bytes than the limit."""
+    arguments = [sys.executable, "-c", LIMITED, str(limit), *command]
+    child = subprocess.run(arguments, cwd=root, capture_output=True, text=True, check=False)
+    assert (child.returncode, "Traceback" in child.stderr, "cannot be written" in child.stderr) == (2, False, True)
+    return child.stderr.splitlines()[-1]  # before it a library may say what befell its thread

@@ -97,8 +97,12 @@ class Kept:
     pushed: set[Row] = field(default_factory=set)
     until: int | None = None
 
-    def run(self, source: set[Row], end: int, start: int | None = None) -> None:
-        """A materialization: without start whatever lies before the end, late rows too; else the interval anew."""
+    def run(self, source: set[Row], pushed: set[Row], end: int, start: int | None = None) -> None:
+        """A materialization: without start whatever lies before the end, late rows too; else the interval anew.
+
+        Whatever was ever pushed is there afterwards.
+        """
+        self.pushed |= pushed
         if start is None:
             if self.until is None or end > self.until:
                 self.rows = {row for row in source if row.at < days(end)}
@@ -127,6 +131,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="machine-"))
         self.source: set[Row] = set()
+        self.pushed: set[Row] = set()
         self.count = 0
         self.scale = self.serving = 1
         self.earlier: list[int] = []
@@ -157,18 +162,17 @@ class Machine(RuleBasedStateMachine):
     def _materialize(self, end: int, start: int | None = None) -> None:
         self.store.materialize(days(end), None if start is None else days(start))
         for kept in self._live():
-            kept.run(self.source, end, start)
+            kept.run(self.source, self.pushed, end, start)
         if self.serving != self.scale and not self.held and self._may_switch():
             self.earlier.append(self.serving)
             self.serving = self.scale
 
     def _may_switch(self) -> bool:
-        """The new version reaches as far as the old one and lacks none of its rows."""
+        """The new version reaches as far as the old one; it has all that was pushed."""
         new, old = self.last[self.scale], self.last[self.serving]
         assert new.until is not None
         assert old.until is not None
-        lacks = (bool(old.rows) and not new.rows) or not old.pushed <= new.pushed
-        return new.until >= old.until and not lacks
+        return new.until >= old.until and bool(new.rows or new.pushed or not old.rows)
 
     @rule(customer=st.sampled_from(CUSTOMERS), hour=st.integers(0, 24 * DAYS - 1), gone=st.booleans())
     def arrive(self, customer: str, hour: int, gone: bool) -> None:
@@ -177,7 +181,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def correct(self, data: st.DataObject) -> None:
-        row = data.draw(st.sampled_from(sorted(self.source | self.spent.pushed, key=lambda row: row.number)))
+        row = data.draw(st.sampled_from(sorted(self.source | self.pushed, key=lambda row: row.number)))
         self.source.add(self._row(row.customer, row.hour, gone=data.draw(st.booleans())))
         self._write()
 
@@ -202,8 +206,9 @@ class Machine(RuleBasedStateMachine):
         made = [self._row(customer, hour, gone=gone, pushed=True) for customer, hour, gone in rows]
         for _ in range(1 + twice):
             self.store.push("purchases", frame(made))
+        self.pushed.update(made)
         for kept in self._live():
-            kept.pushed.update(made)
+            kept.pushed |= self.pushed
 
     @rule()
     def change(self) -> None:

@@ -272,19 +272,14 @@ def test_what_was_pushed_to_the_old_version_alone_is_not_lost_by_a_switch(store:
     pushed = [{"customer": "b", "at": day(11), "amount": 7.0, "items": 7}]
     store.push("last", pushed)
     redefine(store, TENFOLD)
-    store.materialize(end=day(12))
-    assert store.waiting()[0].reason == (
-        "it lacks a row that was pushed to v1 and not to it; push again, or `featurestore switch` it"
-    )
-    store.push("last", pushed)
-    assert serves(store) == {"last": 1}
-    store.materialize(end=day(12))
+    [old, new] = store.materialize(end=day(12)).views
+    assert (old.pushed, new.pushed, new.remarks) == (0, 1, ("1 rows that were pushed before were taken in",))
     assert serves(store) == {"last": 2}
     online = store.get_online_features(["last:items"], [{"customer": "b"}], at=day(12))
     assert online.to_dict()["items"] == [70]
 
 
-def test_pushed_rows_that_came_to_the_source_meanwhile_need_not_be_pushed_again(store: FeatureStore) -> None:
+def test_pushed_rows_that_came_to_the_source_meanwhile_are_taken_beside_it(store: FeatureStore) -> None:
     pushed = purchases().tail(1).with_columns(at=pl.lit(day(11)).dt.cast_time_unit("us"))
     store.push("last", pushed)
     pl.concat([purchases(), pushed]).write_parquet(store.root / "data" / "purchases.parquet")
