@@ -24,6 +24,7 @@ from featurestore.offline.lease import lease
 _METADATA = b"featurestore.pushed"
 _PER_FOLDER = 1_000  # one folder is listed to learn what came last
 _WAIT_S = 10.0  # for another push to be written
+_PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 Found = TypeVar("Found")
 
@@ -146,7 +147,7 @@ class PushLog:
         return self._known[path]
 
     def _write(self, path: Path, rows: pa.Table, address: Address) -> None:
-        described = rows.replace_schema_metadata({_METADATA: msgspec.json.encode(address)})
+        described = _plain(rows).replace_schema_metadata({_METADATA: msgspec.json.encode(address)})
         try:
             write_whole(path, lambda file: pq.write_table(described, file, version="2.6"))
         except pa.ArrowNotImplementedError as error:
@@ -160,6 +161,22 @@ class PushLog:
 
 def _numbers(folder: Path) -> list[int]:
     return [int(path.stem) for path in folder.glob("[0-9]*.parquet")]
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Without dictionaries, which would keep what is erased, and with texts and bytes as files have them."""
+    for place, given in enumerate(rows.schema):
+        found = rows.column(place)
+        kept = _PLAIN.get(given.type, given.type)
+        if pa.types.is_dictionary(given.type):
+            kept = _PLAIN.get(given.type.value_type, given.type.value_type)
+            parts = [
+                pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(kept)).cast(kept) for c in found.chunks
+            ]
+            found = pa.chunked_array(parts, kept)
+        if kept != given.type:
+            rows = rows.set_column(place, given.name, found.cast(kept))
+    return rows
 
 
 def _readable(path: Path, read: Callable[[], Found]) -> Found:

@@ -29,7 +29,7 @@ from featurestore.plan.catalog import OnDemandRecord, Projected, ViewRecord
 from featurestore.plan.views import kept_columns, table_name
 from featurestore.registry.base import Registry
 from featurestore.timeline import SEQUENCE, Clock
-from featurestore.upkeep.matching import Entity, named, rows_of
+from featurestore.upkeep.matching import Entity, named, rows_of, without
 from featurestore.upkeep.report import Erased, EraseReport, Held
 from featurestore.upkeep.sources import SourceLooker
 
@@ -84,7 +84,7 @@ class Eraser:
                 continue
             total += count
             if not dry_run:
-                self.pushes.rewrite(pushed, rows.filter(pc.invert(mask)))
+                self.pushes.rewrite(pushed, without(rows, mask))
         yield Erased("push log", self.pushes.directory.name, total)
         why = "it was pushed as a value of other entities' rows, not as a key"
         held += [Held("push log", name, count, why) for name, count in as_value.items()]

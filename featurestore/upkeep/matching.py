@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -59,6 +60,13 @@ def named(table: pa.Table, lookups: Iterable[Mapping[str, str]], entity: Entity)
             here = is_entity({name: table.column(keys[name]) for name in entity}, entity)
             found = here if found is None else pc.or_(found, here)
     return found
+
+
+def without(rows: pa.Table, mask: pa.ChunkedArray | pa.Array | None) -> pa.Table:
+    """The rows where a mask is false, in their order, of columns of any type: not all of them can be filtered."""
+    stays = ~np.asarray(mask, dtype=bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], stays, [False]])))
+    return pa.concat_tables([rows.slice(0, 0), *(rows.slice(a, b - a) for a, b in edges.reshape(-1, 2).tolist())])
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:

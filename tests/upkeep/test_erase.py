@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from featurestore.cli.app import app
 from featurestore.errors import InputError, UnknownNameError, VersionGoneError
 from featurestore.store import FeatureStore
-from tests.store.projects import PURCHASES, Clock, day, make_clocked
+from tests.store.projects import PURCHASES, Clock, day, define, make_clocked
 
 GONE, STAYS = "customer-zebra-7731", "customer-quagga-0042"
 MORE = """
@@ -130,6 +130,42 @@ def test_with_nothing_left_that_holds_it_the_erasure_is_complete(tmp_path: Path)
     [status] = store.status()
     assert status.in_step
     assert status.watermark_us == 1_705_017_600_000_000
+
+
+def test_what_was_pushed_is_erased_from_the_push_log_and_comes_back_in_no_new_version(tmp_path: Path) -> None:
+    store, clock = make_clocked(tmp_path, PURCHASES, purchases=ROWS)
+    clock.at = day(20)
+    store.materialize(end=day(12))
+    leave_the_source(store)
+    pushed = ROWS.with_columns(at=pl.col("at") + pl.duration(hours=1))
+    store.push("last", pushed.with_columns(pl.col("customer").cast(pl.Categorical), tags=pl.concat_list("customer")))
+    store.push("purchases", pushed.filter(pl.col("customer") == GONE).with_columns(items=7))
+    log = tmp_path / "data" / "offline" / "pushed"
+    assert len(places(log, GONE)) == 2
+    dry = store.erase({"customer": GONE}, dry_run=True)
+    assert [place.rows for place in dry.erased if place.kind == "push log"] == [6]
+    assert len(places(log, GONE)) == 2
+    report = store.erase({"customer": GONE})
+    assert (report.complete, [place.rows for place in report.erased if place.kind == "push log"]) == (True, [6])
+    assert places(tmp_path, GONE) == []
+    assert len(places(log, STAYS)) == 1
+    define(tmp_path, PURCHASES.replace('Feature("items", Int64)', 'Feature("items", Int64, expr="items * 10")'))
+    store.apply()
+    store.materialize(end=day(12))
+    assert store.serving().versions == {"last": 2}
+    found = store.get_online_features(["last:items"], [{"customer": GONE}, {"customer": STAYS}]).to_dict()
+    assert found["items"] == [None, 60]
+    assert places(tmp_path, GONE) == []
+
+
+def test_what_was_pushed_as_a_value_of_others_is_held(filled: tuple[FeatureStore, Clock]) -> None:
+    store, _ = filled
+    leave_the_source(store)
+    store.push("favourites", ROWS.with_columns(at=pl.col("at") + pl.duration(hours=1)))
+    report = store.erase({"customer": GONE})
+    assert [(held.where, held.rows) for held in report.held if held.kind == "push log"] == [("view favourites", 3)]
+    shops = store.erase({"shop": 2})
+    assert [place.rows for place in shops.erased if place.kind == "push log"] == [2]
 
 
 def test_a_source_that_still_holds_it_is_named_with_its_rows(filled: tuple[FeatureStore, Clock]) -> None:
