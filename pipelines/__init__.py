@@ -3,6 +3,7 @@
 definition   what a pipeline is: labels, split, gates, triggers
 loading      pipelines from the project's definition files
 ledger       what was run, found, stored and promoted: tables beside the registry's
+triggers     what starts runs, what materializes views on time, and why
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pipelines.definition.data_gate import Contract, Drift, Freshness, NullRate,
 from pipelines.definition.labels import LabelSource
 from pipelines.definition.model_gate import AtLeast, Behaves, Calibration, Fairness, NoWorseThanChampion, Slices
 from pipelines.definition.pipeline import TrainingPipeline
+from pipelines.definition.policy import RunPolicy
 from pipelines.definition.triggers import DataDrift, NewData, PerformanceDrop, Schedule
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "NoWorseThanChampion",
     "NullRate",
     "PerformanceDrop",
+    "RunPolicy",
     "Schedule",
     "Slices",
     "TrainingPipeline",

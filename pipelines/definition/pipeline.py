@@ -13,6 +13,7 @@ from pipelines.definition.data_gate import DataCheck
 from pipelines.definition.labels import LabelSource
 from pipelines.definition.metrics import METRICS, Kind
 from pipelines.definition.model_gate import Behaves, ModelCheck
+from pipelines.definition.policy import DEFAULT_POLICY, RunPolicy
 from pipelines.definition.triggers import Trigger
 
 Estimator = Callable[[], object]  # returns a new scikit-learn estimator
@@ -24,7 +25,8 @@ class TrainingPipeline:
 
     `estimator` makes a new scikit-learn estimator; it is fitted on the rows of the split's train part, judged on those
     of its test part. `inputs` are the features that it learns from, by default all of the service. `window`: how far
-    back from a run examples are taken, by default all. Without a model gate no model is ever approved.
+    back from a run examples are taken, by default all. Without a model gate no model is ever approved. `policy` limits
+    the runs that triggers start.
     """
 
     name: str
@@ -36,6 +38,7 @@ class TrainingPipeline:
     data_gate: Sequence[DataCheck] = ()
     model_gate: Sequence[ModelCheck] = ()
     triggers: Sequence[Trigger] = ()
+    policy: RunPolicy = DEFAULT_POLICY
     inputs: Sequence[str] | None = None
     window: timedelta | None = None
     description: str = ""
@@ -79,6 +82,7 @@ class TrainingPipeline:
             names = ", ".join(kind.__name__ for kind in kinds.__args__)
             faults.add_if(parts != tuple(given or ()) or bool(wrong), f"{what} lists some of {names}; found {given!r}.")
             object.__setattr__(self, what, parts)
+        faults.add_if(not isinstance(self.policy, RunPolicy), f"policy must be a RunPolicy, found {self.policy!r}.")
         faults.add_if(sum(isinstance(c, Behaves) for c in self.model_gate) > 1, "model_gate has more than one Behaves.")
         kinds_of_label = {METRICS[name].kind for name in self._metrics() if name in METRICS}
         faults.add_if(len(kinds_of_label) > 1, "model_gate and triggers mix metrics of classification and regression.")

@@ -12,13 +12,17 @@ CHAMPION_ALIAS = "champion"
 
 
 class RunState(StrEnum):
-    """PENDING waits for its first attempt; REFUSED was stopped by a gate; FAILED ended in an error."""
+    """PENDING waits for its first attempt; REFUSED was stopped by a gate; FAILED ended in an error.
+
+    EXPIRED waited too long for its first attempt.
+    """
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
     REFUSED = "REFUSED"
     FAILED = "FAILED"
+    EXPIRED = "EXPIRED"
 
     @property
     def ended(self) -> bool:

@@ -89,8 +89,8 @@ def gate_of(row: _Row) -> GateResult:
 
 
 def observation_of(row: _Row) -> Observation:
-    """A row of `trigger_observations`."""
-    fields = dict(row._mapping)
+    """A row of `trigger_observations`, perhaps with columns of another table beside."""
+    fields = {name: row._mapping[name] for name in tables.observations.c.keys()}  # noqa: SIM118 -- names, not columns
     return Observation(
         **{**fields, "decision": Decision(str(fields["decision"])), "document": decoded(str(fields["document"]))}
     )

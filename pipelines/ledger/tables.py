@@ -170,3 +170,54 @@ alias_log = Table(
     Column("rollback", Boolean, nullable=False),
     sqlite_autoincrement=True,
 )
+
+trigger_memory = Table(
+    "trigger_memory",
+    metadata,
+    Column("pipeline", String, primary_key=True),
+    Column("trigger", String, primary_key=True),
+    Column("observation", Integer, nullable=False),  # the newest of the trigger
+    Column("seen_us", BigInteger, nullable=False),  # when the same was last seen
+    Column("times", Integer, nullable=False),  # how often
+)
+
+trigger_plans = Table(
+    "trigger_plans",
+    metadata,
+    Column("digest", String, primary_key=True),  # of the definition files; one row
+    Column("document", Text, nullable=False),  # JSON: what the pipelines' triggers need to be evaluated
+)
+
+run_bases = Table(
+    "run_bases",
+    metadata,
+    Column("run", Integer, ForeignKey("pipeline_runs.number"), primary_key=True),
+    Column("data", String, nullable=False),  # digest of the versions of data that it began with
+    Column("definition", String, nullable=False),  # digest of the definition files
+    Column("views", Text, nullable=False),  # JSON: version, rows and watermark of each view's table
+)
+
+view_tables = Table(
+    "view_tables",
+    metadata,
+    Column("name", String, primary_key=True),  # of an offline table, as last looked at
+    Column("version", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("watermark_us", BigInteger),
+)
+
+materializations = Table(
+    "view_materializations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("view", String, nullable=False),
+    Column("due_us", BigInteger, nullable=False),  # the time of its schedule
+    Column("started_at_us", BigInteger, nullable=False),
+    Column("ended_at_us", BigInteger),
+    Column("state", String, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("watermark_us", BigInteger),
+    Column("reason", Text, nullable=False),
+    Index("view_materializations_of", "view", "number"),
+    sqlite_autoincrement=True,
+)
