@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from featurestore.dataset import Dataset
     from featurestore.datasets import Datasets
+    from featurestore.lineage import Lineage
     from featurestore.materialization.waiting import Waiting
     from featurestore.models import Models
     from featurestore.pinning import Pins, ViewPin
@@ -152,6 +153,15 @@ class History(Keeping):
         computed. Raises UnknownNameError, and InputError for a model that learned from nothing or a missing file.
         """
         return self.models.record(name, (dataset, service), uri, digest, notes)
+
+    def lineage(self) -> Lineage:
+        """What comes from what, column by column: from the sources through what is applied to datasets and models.
+
+        Reads the declarations' SQL and the headers of the sources' files; computes nothing.
+        """
+        from featurestore.lineage import Known, SourceColumns, build_lineage
+
+        return build_lineage(Known.of(self.registry, self.root), SourceColumns(self.engine, str(self.root)))
 
     def _queryable(self, catalog: Catalog) -> tuple[Scan, ...]:
         from featurestore.project.tables import queryable_tables

@@ -100,6 +100,11 @@ def normalized(text: str) -> str:
     return tree.sql(_DIALECT, comments=False, normalize_functions="upper")
 
 
+def query_tree(text: str) -> exp.Expr:
+    """The one statement of a text as sqlglot reads it, anew at each call; raises InputError when it is none or more."""
+    return _parsed(text, "Query", "write one SELECT")
+
+
 def without_end(text: str) -> str:
     """A statement without the semicolons and comments behind it."""
     tokens = [t for t in sqlglot.tokenize(text, read=_DIALECT) if t.token_type is not TokenType.SEMICOLON]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
+from featurestore.cli.lineage import print_lineage
 from featurestore.cli.output import JsonFlag, console, print_json, print_table
 from featurestore.cli.project import open_store
 from featurestore.errors import UnknownNameError
@@ -39,10 +41,27 @@ Facts = list[tuple[str, object]]
 
 
 def describe(
-    name: Annotated[str | None, typer.Argument(help="An entity, source, view or service; by default all.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="An entity, source, view or service; by default all. With --lineage also a dataset, a model, "
+            "SOURCE.COLUMN or VIEW:FEATURE."
+        ),
+    ] = None,
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="Show what it comes from, and what comes from it.")
+    ] = False,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="The lineage as Mermaid text.")] = False,
+    svg: Annotated[Path | None, typer.Option(help="Draw the lineage into this SVG file.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Describe what is applied: everything in a line each, or one object whole, a view with its versions."""
+    """Describe what is applied: everything in a line each, or one object whole, a view with its versions.
+
+    With --lineage: column by column what it comes from, through sources, views, services and datasets to models.
+    """
+    if lineage or mermaid or svg is not None:
+        print_lineage(name, as_json=as_json, mermaid=mermaid, svg=svg)
+        return
     with open_store() as store:
         catalog = store.catalog()
         known = store.registry.view_versions(name) if name in catalog.views else ()
