@@ -57,9 +57,10 @@ def build_lineage(known: Known, columns: SourceColumns) -> Lineage:
         add_on_demand(draft, record, tables)
     for service in catalog.services.values():
         add_service(draft, service, tables)
-    trained = Trained(draft, tables, known.recorded, known.since)
-    for dataset in reversed(known.datasets):
-        trained.add_dataset(Dataset(known.root, dataset))
+    datasets = [Dataset(known.root, dataset) for dataset in known.datasets]
+    trained = Trained(draft, tables, datasets, known.recorded, known.since)
+    for dataset in reversed(datasets):
+        trained.dataset(dataset)
     for model in reversed(known.models):
         trained.add_model(model)
     draft.notes += columns.notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from featurestore.dataset import Dataset, KeptSpine, Manifest
@@ -24,7 +24,7 @@ Recorded = Callable[[str, str, str], Object | None]  # `Registry.recorded`
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Puts datasets, oldest first, and then models into a draft.
+    """Puts datasets and models into a draft.
 
     `recorded` finds what is no longer applied, `since` is the revision in which each applied object's meaning came.
     What is as it was then leads through the service and the on-demand view; what is not, straight to the versions of
@@ -33,12 +33,15 @@ class Trained:
 
     draft: Draft
     tables: Tables
+    datasets: Sequence[Dataset]
     recorded: Recorded
     since: Mapping[tuple[str, str], int]
-    _datasets: dict[str, Table] = field(default_factory=dict)  # by name, `{name}_v{version}` and reference
+    _done: dict[str, Table] = field(default_factory=dict)  # by reference
 
-    def add_dataset(self, dataset: Dataset) -> None:
-        """Put a dataset into the draft, with the columns of its file, or those that its manifest names."""
+    def dataset(self, dataset: Dataset) -> Table:
+        """A dataset, with the columns of its file, or those that its manifest names."""
+        if dataset.reference in self._done:
+            return self._done[dataset.reference]
         made = dataset.manifest
         added = [*made.outputs, *(f"{name}{STATUS_SUFFIX}" for name in made.outputs if made.statuses)]
         try:
@@ -46,10 +49,10 @@ class Trained:
         except FeatureStoreError as error:
             self.draft.notes.append(f"{error} Until then only the columns that its manifest names are known.")
             columns = (*made.keys, made.timestamp, *added)
-        table = Table(self.draft, "dataset", dataset.reference, columns)
+        table = self._done[dataset.reference] = Table(self.draft, "dataset", dataset.reference, columns)
         for column in columns:
             table.column(column)
-        self._add_spine(made, table, tuple(column for column in columns if column not in added))
+        self._add_spine(dataset, table, tuple(column for column in columns if column not in added))
         if made.service is not None:
             self.draft.edge(self.draft.node("service", made.service), table.rows, "named")
         for name, source in self._outputs(made):
@@ -57,18 +60,17 @@ class Trained:
                 if column in columns:
                     self.draft.edge(table.rows, table.column(column), "rows")
                     self.draft.edge(source, table.column(column), "value")
-        names = (dataset.name, f"{dataset.name}_v{dataset.version}", dataset.reference)
-        self._datasets.update(dict.fromkeys(names, table))
+        return table
 
     def add_model(self, model: ModelRecord) -> None:
         """Put a model into the draft."""
         node = self.draft.node("model", f"{model.name}@{model.version}")
         if model.dataset is not None:
             reference = f"{model.dataset}@{model.dataset_version}"
-            dataset = self._datasets.get(reference) or Table(self.draft, "dataset", reference, ())
-            self.draft.edge(dataset.rows, node, "rows")
-            for column in dataset.columns:
-                self.draft.edge(dataset.column(column), node, "value")
+            learned = self._done.get(reference) or Table(self.draft, "dataset", reference, ())
+            self.draft.edge(learned.rows, node, "rows")
+            for column in learned.columns:
+                self.draft.edge(learned.column(column), node, "value")
         elif model.service is not None:
             self.draft.edge(self.draft.node("service", model.service), node, "named")
             for source in self._learned(model, model.service):
@@ -123,7 +125,8 @@ class Trained:
 
     # spines
 
-    def _add_spine(self, made: Manifest, table: Table, columns: tuple[str, ...]) -> None:
+    def _add_spine(self, dataset: Dataset, table: Table, columns: tuple[str, ...]) -> None:
+        made = dataset.manifest
         for key in (*made.keys, made.timestamp):
             self.draft.edge(table.column(key), table.rows, "time" if key == made.timestamp else "key")
         match made.spine:
@@ -131,11 +134,11 @@ class Trained:
                 for column in columns:
                     self.draft.edge(self.draft.node("file", origin, column), table.column(column), "value")
             case KeptSpine(read="query", origin=str(sql)):
-                self._add_query(sql, table, columns)
+                self._add_query(sql, dataset, table, columns)
 
-    def _add_query(self, sql: str, table: Table, columns: tuple[str, ...]) -> None:
+    def _add_query(self, sql: str, dataset: Dataset, table: Table, columns: tuple[str, ...]) -> None:
         try:
-            reads = {name: read for name in tables_of(sql) if (read := self._queryable(name)) is not None}
+            reads = {name: read for name in tables_of(sql) if (read := self._queried(name, dataset)) is not None}
             known = {name: [(column, "VARCHAR") for column in read.columns] for name, read in reads.items()}
             found = query_lineage(sql, known, columns)
         except FeatureStoreError as error:
@@ -143,7 +146,7 @@ class Trained:
             return
         add_query(self.draft, found, reads, table)
 
-    def _queryable(self, name: str) -> Table | None:
+    def _queried(self, name: str, reader: Dataset) -> Table | None:
         """What a query knows under a name: a view, a source or a dataset, in this order where names collide."""
         catalog, plain = self.tables.catalog, name.casefold()
         for view in catalog.views:
@@ -152,8 +155,14 @@ class Trained:
         for source in catalog.sources.values():
             if plain in (source.name.casefold(), f"{source.name}_source".casefold()):
                 return self.tables.source(source)
-        found = (t for n, t in self._datasets.items() if plain in (n.casefold(), f"{n}_dataset".casefold()))
-        return next(found, None)
+        for dataset in self.datasets:
+            earlier = (
+                dataset.version < reader.version if dataset.name == reader.name else _saved_before(dataset, reader)
+            )
+            plain_names = (dataset.name, f"{dataset.name}_dataset", f"{dataset.name}_v{dataset.version}")
+            if earlier and plain in map(str.casefold, plain_names):
+                return self.dataset(dataset)
+        return None
 
     # models of services
 
@@ -171,3 +180,7 @@ class Trained:
                 return
         for reference, version in model.views.items():
             yield self.tables.view(reference.partition("@")[0], version).whole
+
+
+def _saved_before(dataset: Dataset, reader: Dataset) -> bool:
+    return dataset.record.saved_at_us <= reader.record.saved_at_us

@@ -86,7 +86,7 @@ def test_a_wrong_name_is_answered_with_close_ones(name: str, message: str) -> No
 
 
 def test_a_node_of_another_graph_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="There is no column or object 'weather.dew'"):
+    with pytest.raises(UnknownNameError, match=r"There is no column or object 'weather\.dew'"):
         GRAPH.upstream(Node("source", "weather", "dew"))
 
 

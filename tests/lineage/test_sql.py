@@ -44,14 +44,18 @@ def lineage(sql: str, names: str | None = None) -> dict[str, str]:
         ("SELECT * EXCLUDE (s, l, b) REPLACE (a * k AS a) FROM t", {"k": "t.k", "a": "t.a t.k", "": "t"}),
         ("SELECT * EXCLUDE (s, l, b) RENAME (a AS z) FROM t", {"k": "t.k", "z": "t.a", "": "t"}),
         (
-            "WITH c AS (SELECT k, sum(a) AS s FROM t WHERE b > 0 GROUP BY ALL) SELECT c.s, u.c FROM c JOIN u ON c.k = u.k",
+            "WITH c AS (SELECT k, sum(a) AS s FROM t WHERE b > 0 GROUP BY ALL) "
+            "SELECT c.s, u.c FROM c JOIN u ON c.k = u.k",
             {"s": "t.a", "c": "u.c", "": "t t.b t.k u u.k"},
         ),
         ("WITH t AS (SELECT a AS k FROM t) SELECT k FROM t", {"k": "t.a", "": "t"}),
         ("WITH c(x, y) AS (SELECT k, a FROM t) SELECT y FROM c", {"y": "t.a", "": "t"}),
         ("SELECT y.b FROM (SELECT a AS b FROM t) AS y", {"b": "t.a", "": "t"}),
         ("SELECT y.k FROM t AS y(a, k)", {"k": "t.a", "": "t"}),
-        ("SELECT k, a FROM t UNION ALL BY NAME SELECT b AS a, k, c FROM u", {"k": "t.k u.k", "a": "t.a u.b", "c": "u.c", "": "t u"}),
+        (
+            "SELECT k, a FROM t UNION ALL BY NAME SELECT b AS a, k, c FROM u",
+            {"k": "t.k u.k", "a": "t.a u.b", "c": "u.c", "": "t u"},
+        ),
         ("SELECT k FROM t UNION ALL SELECT c FROM u WHERE b > 1", {"k": "t.k u.c", "": "t u u.b"}),
         ("SELECT k FROM t UNION SELECT c FROM u", {"k": "t.k u.c", "": "t t.k u u.c"}),
         ("SELECT k FROM t EXCEPT SELECT c FROM u", {"k": "t.k u.c", "": "t t.k u u.c"}),
@@ -74,7 +78,10 @@ def lineage(sql: str, names: str | None = None) -> dict[str, str]:
             {"k": "t.k", "m": "u.c | t.b u u.b", "": "t"},
         ),
         ("SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.k = t.k)", {"a": "t.a", "": "t t.k u u.k"}),
-        ("SELECT t.a, z.m FROM t, LATERAL (SELECT max(c) AS m FROM u WHERE u.k = t.k) z", {"a": "t.a", "m": "u.c", "": "t t.k u u.k"}),
+        (
+            "SELECT t.a, z.m FROM t, LATERAL (SELECT max(c) AS m FROM u WHERE u.k = t.k) z",
+            {"a": "t.a", "m": "u.c", "": "t t.k u u.k"},
+        ),
         ("SELECT s.x AS x, s['y'] AS y, t.s.x AS z FROM t", {"x": "t.s", "y": "t.s", "z": "t.s", "": "t"}),
         ("SELECT {'p': a, 'q': b} AS st FROM t", {"st": "t.a t.b", "": "t"}),
         ("SELECT list_transform(l, lambda x: x + b) AS w FROM t", {"w": "t.b t.l", "": "t"}),
@@ -90,8 +97,11 @@ def test_each_column_comes_from(sql: str, expected: dict[str, str]) -> None:
 
 
 def test_a_recursive_query_follows_its_columns_round_and_round() -> None:
-    sql = "WITH RECURSIVE r(x, y, z) AS (SELECT k, a, b FROM t UNION ALL SELECT y, z, x FROM r WHERE x < 9) SELECT x FROM r"
-    assert lineage(sql) == {"x": "t.a t.b t.k", "": "t t.a t.b t.k"}
+    recursive = "SELECT k, a, b FROM t UNION ALL SELECT y, z, x FROM r WHERE x < 9"
+    assert lineage(f"WITH RECURSIVE r(x, y, z) AS ({recursive}) SELECT x FROM r") == {
+        "x": "t.a t.b t.k",
+        "": "t t.a t.b t.k",
+    }
 
 
 def test_a_recursive_query_keeps_apart_what_never_meets() -> None:
