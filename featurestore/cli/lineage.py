@@ -65,7 +65,8 @@ def _print_tree(found: Lineage) -> None:
     typer.echo(found.to_text(), nl=False)
     from featurestore.lineage.tree import neighbours
 
-    if any(node.column is None for node in found.focus):
+    heads = any(node.column is None for node in found.focus)
+    if heads and any(node.column is not None for node in found.focus):
         rows = [(node.column or "(rows)", *rest) for node, *rest in neighbours(found)]
         print_table(("column", "from", "into"), rows)
     for note in found.notes:
