@@ -60,11 +60,11 @@ def _id(node: Node) -> str:
 
 
 def _print_tree(found: Lineage) -> None:
+    from featurestore.lineage.tree import neighbours  # heavy, and most commands need none of it
+
     if not found.nodes:
         print_text("Nothing is applied. Run `featurestore apply`.")
     typer.echo(found.to_text(), nl=False)
-    from featurestore.lineage.tree import neighbours
-
     heads = any(node.column is None for node in found.focus)
     if heads and any(node.column is not None for node in found.focus):
         rows = [(node.column or "(rows)", *rest) for node, *rest in neighbours(found)]

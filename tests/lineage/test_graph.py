@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from featurestore.errors import UnknownNameError
 from featurestore.lineage import Edge, Lineage, Node
+from featurestore.lineage.graph import Use
 
 SOURCE = Node("source", "weather")
 TEMP, GUST = Node("source", "weather", "temp"), Node("source", "weather", "gust")
@@ -103,7 +104,7 @@ def graphs(draw: st.DrawFn) -> Lineage:
     count = draw(st.integers(2, 12))
     nodes = tuple(Node("view", f"v{draw(st.integers(0, 3))}", f"c{place}") for place in range(count))
     pairs = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)).filter(lambda pair: pair[0] < pair[1])
-    uses = st.sampled_from(("value", "rows", "key"))
+    uses: st.SearchStrategy[Use] = st.sampled_from(("value", "rows", "key"))
     chosen = draw(st.lists(st.tuples(pairs, uses), max_size=30, unique=True))
     return Lineage(nodes, tuple(Edge(nodes[one], nodes[other], use) for (one, other), use in chosen))
 

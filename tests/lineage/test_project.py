@@ -10,6 +10,7 @@ import pytest
 
 from featurestore.engines.duckdb.engine import DuckDbEngine
 from featurestore.lineage import Lineage
+from featurestore.plan.nodes import Scan
 from featurestore.store import FeatureStore
 from tests.store.projects import PURCHASES, day, define, make_project, open_project, purchases
 
@@ -360,7 +361,12 @@ def test_the_engine_is_asked_for_headers_only(tmp_path: Path, monkeypatch: pytes
     with make_project(tmp_path, FUNCTION + EVERYTHING, **everything()) as store:
         store.apply()
         columns = DuckDbEngine.columns
-        monkeypatch.setattr(DuckDbEngine, "columns", lambda self, scan: asked.append(scan.name) or columns(self, scan))
+
+        def counted(self: DuckDbEngine, scan: Scan) -> tuple[tuple[str, str], ...]:
+            asked.append(scan.name)
+            return columns(self, scan)
+
+        monkeypatch.setattr(DuckDbEngine, "columns", counted)
         for method in ("expression_types", "historical", "extract", "current", "current_windows", "query"):
             monkeypatch.setattr(DuckDbEngine, method, None)
         store.lineage()
