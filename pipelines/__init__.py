@@ -2,6 +2,7 @@
 
 definition   what a pipeline is: labels, split, gates, triggers
 loading      pipelines from the project's definition files
+gates        what stands before training and before promotion
 ledger       what was run, found, stored and promoted: tables beside the registry's
 triggers     what starts runs, what materializes views on time, and why
 """

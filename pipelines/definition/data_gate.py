@@ -34,7 +34,8 @@ class Volume:
     """At least `min_rows` rows; and beside the data of the last accepted run no change in rows above `max_change`.
 
     `max_change` is a share of the earlier number (0.5: between half and one and a half times as many); None: any.
-    The change is judged on rows per day, so that a training set that grows with time is no change.
+    The change is judged on rows per day, so that a training set that grows with time is no change; of all rows, and of
+    those that are new since, when they span a day or more.
     """
 
     _: KW_ONLY
@@ -65,7 +66,8 @@ class Freshness:
 class NullRate:
     """No column's share of nulls grew by more than `max_increase` beside the data of the last accepted run.
 
-    `columns` None: every input column.
+    NaN counts as null. Judged over all rows, and over those that are new since, when they are 100 or more. `columns`
+    None: every input column.
     """
 
     _: KW_ONLY
@@ -83,8 +85,9 @@ class Drift:
     """How far each column's distribution moved from that of the data that the champion was trained on.
 
     Thresholds, at least one: `psi` (population stability index), `js` (Jensen-Shannon distance, base 2), `ks`
-    (Kolmogorov-Smirnov), `linf` (largest change of a bin's share); all over frozen bins. Fewer than `min_rows` rows on
-    either side are INCONCLUSIVE. `on_drift`: "retrain" lets drifted data train (PASS_DRIFTED), "fail" refuses it.
+    (Kolmogorov-Smirnov; not of texts), `linf` (largest change of a bin's share); all over frozen bins. Fewer than
+    `min_rows` rows on either side are INCONCLUSIVE, and so is a distance that chance could give at that size.
+    `on_drift`: "retrain" lets drifted data train (PASS_DRIFTED), "fail" refuses it. `columns` None: inputs and label.
     """
 
     _: KW_ONLY

@@ -1,0 +1,1 @@
+"""The gates that stand before training and before promotion."""
