@@ -153,9 +153,15 @@ class FeatureStore(History):
         from featurestore.materialization.targets import push_targets
         from featurestore.project.pushed import pushed_scan
 
-        targets = push_targets(name, self.versions(), self.registry.view_versions())
+        token, targets = self.registry.token(), push_targets(name, self.versions(), self.registry.view_versions())
         records = [target.record for target in targets.tables]
-        return self._pusher.push(targets, pushed_scan(frame, targets.source, records))
+        scan = pushed_scan(frame, targets.source, records)
+        report = self._pusher.push(targets, scan)
+        while token != self.registry.token():  # a version that came into use meanwhile takes them from the log
+            token, now = self.registry.token(), push_targets(name, self.versions(), self.registry.view_versions())
+            if (added := now.beyond(targets)).tables:
+                self._pusher.push(added, scan)
+        return report
 
     # online
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from featurestore.errors import InputError, UnknownNameError
 from featurestore.materialization.rounds import chosen_versions
@@ -38,6 +38,11 @@ class Targets:
     address: Address
     tables: tuple[Target, ...]
     skipped: tuple[tuple[str, str], ...]
+
+    def beyond(self, reached: Targets) -> Targets:
+        """Those tables that others did not reach."""
+        known = {target.table for target in reached.tables}
+        return replace(self, tables=tuple(target for target in self.tables if target.table not in known))
 
 
 def push_targets(name: str, used: Sequence[UsedVersion], known: Iterable[ViewVersion]) -> Targets:

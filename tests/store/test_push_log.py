@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from featurestore.errors import GateRefused, SourceError, UnknownNameError
+from featurestore.materialization.pushing import Pusher
+from featurestore.materialization.targets import Target
 from featurestore.store import FeatureStore
-from tests.store.projects import PURCHASES, day, define, make_project, purchases
+from tests.store.projects import PURCHASES, day, define, make_project, open_project, purchases
 from tests.store.pushes import frame, online, stored
 
 TENFOLD = PURCHASES.replace('Feature("items", Int64)', 'Feature("items", Int64, expr="items * 10")')
@@ -73,16 +76,34 @@ def test_what_is_pushed_again_is_no_push_and_what_a_gate_refuses_neither(store: 
     assert len(pushes(store)) == 1
 
 
-def test_a_version_that_stood_still_takes_what_was_pushed_meanwhile(store: FeatureStore) -> None:
+@pytest.mark.parametrize("end", [12, 13])
+def test_a_version_that_stood_still_takes_what_was_pushed_meanwhile(store: FeatureStore, end: int) -> None:
     redefine(store, TENFOLD)
     store.materialize(end=day(12))
     store.push("last", frame(("c", day(11), 1.0, 3)))
     store.rollback("last", reason="for the test")
     assert online(store, day(12), "c") == [None]
-    store.materialize(end=day(12))
-    assert (online(store, day(12), "c"), stored(store, ("c", day(12)))) == ([3], [3])
+    store.materialize(end=day(end))
+    assert (online(store, day(13), "c"), stored(store, ("c", day(12)))) == ([3], [3])
     assert store.switch("last", reason="back")
-    assert online(store, day(12), "c") == [30]
+    assert online(store, day(13), "c") == [30]
+
+
+def test_a_push_reaches_the_version_that_began_to_serve_while_it_waited(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = store._pusher._filling
+
+    def overtaken(pusher: Pusher, target: Target, leases: ExitStack) -> object:
+        monkeypatch.undo()
+        with open_project(store.root) as other:
+            redefine(other, TENFOLD)
+            other.materialize(end=day(12))
+        return waiting(target, leases)
+
+    monkeypatch.setattr(Pusher, "_filling", overtaken)
+    store.push("last", frame(("c", day(11), 1.0, 3)))
+    assert (store.serving().versions, online(store, day(12), "c")) == ({"last": 2}, [30])
 
 
 def test_a_new_view_takes_what_was_pushed_to_its_source_and_not_what_was_pushed_to_another_view(
