@@ -20,6 +20,7 @@ NEW = 0  # stands for the number of the run that a decision adds
 RETRY = "retry"
 BREAKER = "circuit breaker"
 BY_HAND = "by hand"
+START = "start"  # not what fires, but what keeps a run that waits from starting
 ATTEMPTS = 3  # a run whose process ended so many times has failed
 
 
@@ -58,11 +59,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A run that waits for its first attempt; `joined` are the triggers whose levels it will answer."""
+    """A run that waits for its first attempt."""
 
     run: int
     since_us: int
-    joined: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def decide(policy: RunPolicy, readings: Sequence[Reading], standing: Standing) -
     waiting = standing.waiting
     gone, why = _expiry(policy, standing, broken)
     if gone is not None:
-        notes.append(Noted(BREAKER if broken else _first(gone), Decision.EXPIRED, why, gone.run))
+        notes.append(Noted(START, Decision.EXPIRED, why, gone.run))
         waiting = None
     adds = None
     if waiting is None and standing.left is None and (retry := _retry(policy, standing, broken)) is not None:
@@ -142,6 +142,8 @@ def decide(policy: RunPolicy, readings: Sequence[Reading], standing: Standing) -
         if noted.decision is Decision.ACCEPTED:
             adds, waiting = reading.trigger, Waiting(NEW, standing.now_us)
     action, waits = _action(policy, standing, waiting)
+    if waits is not None and waiting is not None:
+        notes.append(Noted(START, Decision.SUPPRESSED, waits, waiting.run))
     calls = broken if broken and standing.called != standing.ended[0].run else None
     return Decided(tuple(notes), adds, gone.run if gone else None, calls, action, waits)
 
@@ -246,10 +248,6 @@ def _expiry(policy: RunPolicy, standing: Standing, broken: str | None) -> tuple[
     if standing.holds and standing.now_us - start_us > longest:
         return waiting, f"it waited longer than {format_duration(longest)}: {'; '.join(standing.holds)}"
     return None, ""
-
-
-def _first(waiting: Waiting) -> str:
-    return min(waiting.joined, default=BY_HAND)
 
 
 def _start_us(policy: RunPolicy, standing: Standing, waiting: Waiting) -> tuple[int, str]:

@@ -15,9 +15,9 @@ from pipelines import RunPolicy
 from pipelines.ledger.records import Decision
 from pipelines.triggers.decision import (
     ATTEMPTS,
-    BREAKER,
     NEW,
     RETRY,
+    START,
     Decided,
     Ended,
     Ending,
@@ -43,7 +43,10 @@ def at(now_us: int, **changed: object) -> Standing:
 
 
 def fates(decided: Decided) -> list[tuple[str, str, int | None]]:
-    return [(note.trigger, note.decision.value, note.run) for note in decided.notes]
+    """What became of the readings, and of the run that waited."""
+    return [
+        (n.trigger, n.decision.value, n.run) for n in decided.notes if (n.trigger, n.reason) != (START, decided.waits)
+    ]
 
 
 def ended(run: int, ending: Ending, ended_us: int = 0, **changed: object) -> Ended:
@@ -82,14 +85,15 @@ def test_a_run_starts_when_nobody_is_waited_for_any_more() -> None:
 def test_late_features_hold_a_run_back_with_the_reason() -> None:
     decided = decide(POLICY, [ROWS], at(0, holds=("view 'spend' failed at 03:00",)))
     assert (decided.action, decided.waits) == ("nothing", "view 'spend' failed at 03:00")
+    assert decided.notes[-1] == Noted(START, Decision.SUPPRESSED, "view 'spend' failed at 03:00", NEW)
 
 
 def test_a_run_that_is_held_back_too_long_expires_and_what_still_holds_asks_again() -> None:
-    waiting = Waiting(7, 0, frozenset({"rows"}))
+    waiting = Waiting(7, 0)
     held = at(24 * HOUR, waiting=waiting, holds=("spend is late",))
     assert decide(POLICY, [ROWS], held).expires is None
     decided = decide(POLICY, [ROWS], replace(held, now_us=24 * HOUR + 1))
-    assert fates(decided) == [("rows", "EXPIRED", 7), ("rows", "ACCEPTED", NEW)]
+    assert fates(decided) == [(START, "EXPIRED", 7), ("rows", "ACCEPTED", NEW)]
     assert decided.expires == 7
     assert decided.notes[0].reason == "it waited longer than 1d: spend is late"
 
@@ -161,7 +165,7 @@ def test_a_run_by_hand_that_failed_is_left_to_the_hand() -> None:
 def test_after_too_many_failures_the_circuit_opens_and_a_person_is_called_once() -> None:
     standing = at(9 * HOUR, ended=failures(5), waiting=Waiting(6, 8 * HOUR))
     decided = decide(POLICY, [ROWS], standing)
-    assert fates(decided) == [(BREAKER, "EXPIRED", 6), ("rows", "SUPPRESSED", None)]
+    assert fates(decided) == [(START, "EXPIRED", 6), ("rows", "SUPPRESSED", None)]
     assert decided.calls == (
         "the last 5 runs did not end well (5: failed), so the circuit is open until a run by hand does"
     )
@@ -273,7 +277,11 @@ class Pipeline:
             self.ended.insert(0, Ended(run.run, ending, self.now_us, False, str(self.data), "c"))
 
     def check(self, decided: Decided, readings: Sequence[Reading], holds: Sequence[str]) -> None:
-        own = [note for note in decided.notes if note.decision is not Decision.EXPIRED and note.trigger != RETRY]
+        own = [
+            note
+            for note in decided.notes
+            if note.decision is not Decision.EXPIRED and note.trigger not in (RETRY, START)
+        ]
         assert [note.trigger for note in own] == [reading.trigger for reading in readings]
         accepted = [note for note in decided.notes if note.decision is Decision.ACCEPTED]
         assert len(accepted) == (decided.adds is not None)

@@ -1,0 +1,156 @@
+"""What a trigger sees, from facts about data, runs and clock: functions without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from featurestore.cron import Cron
+from featurestore.timeline import duration_us, format_duration, format_instant
+from pipelines.definition.metrics import METRICS
+from pipelines.definition.triggers import DataDrift, NewData, PerformanceDrop, Schedule, Trigger
+from pipelines.ledger.triggers import RunBase, TableState
+from pipelines.triggers.decision import Reading
+
+_COUNTED = 1_000  # times of a schedule that were missed are counted up to here
+HANDLED = "handled_us"  # in a schedule's document: the last time that was answered
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How far a feature is from the data that the champion learned from, by one distance.
+
+    `value` None: fewer rows than are asked for on one side, or fewer than could tell.
+    """
+
+    view: str
+    feature: str
+    distance: str
+    value: float | None
+    threshold: float
+    rows_then: int
+    rows_now: int
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the distance is above its threshold."""
+        return self.value is not None and self.value > self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedWindow:
+    """The champion's live metric over the predictions of [start_us, end_us), once enough labels had come."""
+
+    start_us: int
+    end_us: int
+    value: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What readings are made of: the state of each view's table, and `base`, what the last run that trained began with.
+
+    `handled_us` is by schedule the last time that was answered (absent: none was looked at yet). `drift` and `judged`
+    are asked only where a trigger needs them; windows come in order of time.
+    """
+
+    now_us: int
+    views: Mapping[str, TableState]
+    base: RunBase | None
+    handled_us: Mapping[str, int]
+    drift: Callable[[DataDrift], Sequence[Moved]]
+    judged: Callable[[PerformanceDrop], Sequence[JudgedWindow]]
+
+
+def read(name: str, trigger: Trigger, facts: Facts) -> Reading:
+    """What a trigger sees."""
+    match trigger:
+        case Schedule():
+            return _schedule(name, Cron(trigger.cron, trigger.zone), facts)
+        case NewData():
+            return _new_data(name, trigger, facts)
+        case DataDrift():
+            return _drift(name, trigger, facts)
+        case PerformanceDrop():
+            return _performance(name, trigger, facts)
+
+
+def _schedule(name: str, cron: Cron, facts: Facts) -> Reading:
+    handled = facts.handled_us.get(name)
+    if handled is None:
+        says = f"watched from {format_instant(facts.now_us)} on"
+        return Reading(name, False, says, edge=True, document={HANDLED: facts.now_us})
+    last = cron.last_us(facts.now_us)
+    if last <= handled:
+        says = f"due next at {format_instant(next(cron.after_us(facts.now_us)))}"
+        return Reading(name, False, says, edge=True, document={HANDLED: handled})
+    missed = cron.count(handled, last, _COUNTED) - 1
+    more = f", and {missed} times before it" if missed else ""
+    says = f"was due at {format_instant(last)}{more}"
+    return Reading(name, True, says, edge=True, document={HANDLED: last, "missed": missed})
+
+
+def _new_data(name: str, trigger: NewData, facts: Facts) -> Reading:
+    state = facts.views.get(trigger.view)
+    if state is None:
+        return Reading(name, False, f"view '{trigger.view}' has committed nothing yet")
+    before = facts.base.views.get(trigger.view) if facts.base else None
+    same = before is not None and before.table == state.table
+    rows = max(0, state.rows - (before.rows if before is not None and same else 0))
+    since = f"since run {facts.base.run} began" if facts.base else "in all, and no run has trained yet"
+    says = f"{rows:,} of {trigger.min_rows:,} rows {since}"
+    return Reading(name, rows >= trigger.min_rows, says, document={"rows": rows, "table_version": state.version})
+
+
+def _drift(name: str, trigger: DataDrift, facts: Facts) -> Reading:
+    if facts.base is None:
+        return Reading(name, False, "no run has trained yet, so there is nothing to have drifted from")
+    moved = sorted(facts.drift(trigger), key=_exceeding, reverse=True)
+    judged = [one for one in moved if one.value is not None]
+    document = {"features": [_moved_document(one) for one in moved[:20]], "judged": len(judged)}
+    if not judged:
+        return Reading(name, False, f"too few rows to judge by, {trigger.min_rows:,} are asked for", document=document)
+    worst = judged[0]
+    more = sum(one.drifted for one in judged) - 1
+    where = f"{worst.feature} of {worst.view}: {worst.distance} {worst.value:.3f}"
+    if not worst.drifted:
+        return Reading(name, False, f"most of all {where}, {worst.threshold:g} would be drift", document=document)
+    others = f", and {more} more" if more else ""
+    says = f"{where}, above {worst.threshold:g} over the last {format_duration(duration_us(trigger.window))}{others}"
+    return Reading(name, True, says, document=document)
+
+
+def _exceeding(moved: Moved) -> float:
+    return -1.0 if moved.value is None else moved.value / moved.threshold
+
+
+def _moved_document(moved: Moved) -> dict[str, object]:
+    return {
+        "view": moved.view,
+        "feature": moved.feature,
+        "distance": moved.distance,
+        "value": moved.value,
+        "threshold": moved.threshold,
+        "rows_then": moved.rows_then,
+        "rows_now": moved.rows_now,
+    }
+
+
+def _performance(name: str, trigger: PerformanceDrop, facts: Facts) -> Reading:
+    since_us = facts.base.as_of_us if facts.base else 0
+    windows = [window for window in facts.judged(trigger) if window.start_us >= since_us][-trigger.windows :]
+    if len(windows) < trigger.windows:
+        said = f"{len(windows)} of {trigger.windows} windows are judged"
+        return Reading(name, False, f"{said} since run {facts.base.run} began" if facts.base else said)
+    higher = METRICS[trigger.metric].higher
+    worse = [window.value < trigger.below if higher else window.value > trigger.below for window in windows]
+    values = ", ".join(f"{window.value:.3f}" for window in windows)
+    document = {"values": [window.value for window in windows], "until_us": windows[-1].end_us}
+    side = "below" if higher else "above"
+    until = f"up to {format_instant(windows[-1].end_us)}"
+    if all(worse):
+        says = f"{trigger.metric} {values} {until}, {side} {trigger.below:g} in each window"
+        return Reading(name, True, says, document=document)
+    says = f"{trigger.metric} {values} {until}, {side} {trigger.below:g} in {sum(worse)} of {len(worse)} windows"
+    return Reading(name, False, says, document=document)
