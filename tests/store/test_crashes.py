@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import resource
 import signal
 import subprocess
@@ -195,6 +197,27 @@ def test_a_killed_run_with_late_rows_run_again_equals_one_that_was_not(
     store = open_project(tmp_path)
     store.materialize(end=day(15))
     assert answers(store, day(15)) == on_time
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(30))
+def test_killed_at_any_instant_and_run_again_equals_one_that_was_not(
+    tmp_path: Path, pushed: tuple[object, ...], seed: int
+) -> None:
+    make_project(tmp_path, PURCHASES, purchases=purchases()).apply()
+    action = f"{MATERIALIZE}; {PUSH}"
+    command = [sys.executable, "-c", KILLED.replace("{action}", action), str(tmp_path), "os", "kill", "0"]
+    chance = random.Random(seed)
+    for _ in range(4):
+        child = subprocess.Popen(command)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(chance.uniform(0.3, 3.0))
+        child.kill()
+        child.wait()
+    store = open_project(tmp_path)
+    store.materialize(end=day(12))
+    store.push("last", PUSHED)
+    assert answers(store) == pushed
 
 
 LIMITED = """
