@@ -46,7 +46,10 @@ class Limits:
 
 
 class Gate:
-    """The ASGI application: hot routes are answered here, the others by `cold`, and all pass the same guards."""
+    """The ASGI application: hot routes are answered here, the others by `cold`, and all pass the same guards.
+
+    `table` has every route that is served.
+    """
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class Gate:
         guards: Sequence[Guard] = (),
         observers: Sequence[Observer] = (),
     ) -> None:
-        self._table = table
+        self.table = table
         self._cold = cold
         self._limits = limits
         self._load = load
@@ -74,7 +77,7 @@ class Gate:
         match: Match | None = None
         sent = _Sent(send)
         try:
-            match = self._table.find(scope["method"], scope["path"])
+            match = self.table.find(scope["method"], scope["path"])
             answer = await self._pass(match, request, scope, receive, sent)
         except Exception as error:  # noqa: BLE001 -- the process's edge: whatever happens becomes an answer
             answer = None if sent.status else error_answer(error)
