@@ -6,12 +6,13 @@ expired ones included, or with `require_keys`, every route but `/healthz` and `/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 from featurestore.errors import RegistryError
 from featurestore.timeline import Clock
 from serving.errors import Refused, unavailable
 from serving.exchange import Request
+from serving.following import Following
 from serving.keys import Key, Keys, find_key
 from serving.routes import Route, Scope
 
@@ -22,22 +23,34 @@ _BEARER = b"bearer "
 class Access:
     """The guard of keys: sets the request's caller and what it is limited to, or refuses with 401 or 403.
 
-    `token` differs when keys may have changed (`Registry.touched`): a revoked key is refused within 10 ms.
+    `touched` differs when keys may have changed (`Registry.touched`): a revoked key is refused within 10 ms. While the
+    registry cannot be read, the keys that were known hold; before they were ever read nobody is let in.
     """
 
-    def __init__(self, keys: Keys, token: Callable[[], object], now_us: Clock, *, require_keys: bool = False) -> None:
+    def __init__(self, keys: Keys, touched: Callable[[], object], now_us: Clock, *, require_keys: bool = False) -> None:
         self._keys = keys
-        self._token = token
         self._now_us = now_us
         self._require_keys = require_keys
         self._known: Mapping[str, Key] | None = None
-        self._read_at: object = None
+        self._following = Following(touched, self._read, "the keys that were known hold")
 
-    def __call__(self, route: Route, request: Request) -> None:
+    def __call__(self, route: Route, request: Request) -> Awaitable[None] | None:
         """As Guard."""
         if route.scope is Scope.OPEN:
-            return
-        known = self._current()
+            return None
+        if not self._following.is_current():
+            return self._judge_by_newest(route, request)
+        self._judge(route, request)
+        return None
+
+    async def _judge_by_newest(self, route: Route, request: Request) -> None:
+        await self._following.followed()
+        self._judge(route, request)
+
+    def _judge(self, route: Route, request: Request) -> None:
+        known = self._known
+        if known is None:
+            raise unavailable("The keys cannot be read, so nobody is let in; try again.")
         given = request.headers.get(b"authorization")
         if given is None and not known and not self._require_keys:
             if route.scope not in ANONYMOUS:
@@ -54,16 +67,12 @@ class Access:
         request.caller = key.id
         request.limited_to = key.views
 
-    def _current(self) -> Mapping[str, Key]:
-        token = self._token()
-        if self._known is None or token != self._read_at:
-            try:
-                self._known = {key.id: key for key in self._keys.all()}
-                self._read_at = token
-            except RegistryError as error:
-                if self._known is None:
-                    raise unavailable("The keys cannot be read, so nobody is let in; try again.") from error
-        return self._known
+    def _read(self) -> None:
+        """Read the keys; a registry without any, where some were known, is none to be believed."""
+        keys = {key.id: key for key in self._keys.all()}
+        if self._known and not keys:
+            raise RegistryError("The registry has no key any more, and keys are never deleted; put it back.")
+        self._known = keys
 
     def _presented(self, known: Mapping[str, Key], given: bytes | None) -> Key:
         if given is None or not given.lower().startswith(_BEARER):

@@ -17,7 +17,7 @@ from featurestore.store import FeatureStore
 from featurestore.timeline import Status
 from serving.arrow import arrow_stream
 from serving.columns import column_decoder
-from serving.timing import TimedReads
+from serving.reading import StoreReads
 from serving.writing import AnswerWriter
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Compiler:
     def compiled(self, asked: str | tuple[str, ...], catalog: Catalog) -> Answering:
         """The features that were asked for, as a catalog has them."""
         store, metrics = self.store, self.metrics
-        reads = None if metrics is None else TimedReads(store.online, metrics.reads.observe)
+        reads = StoreReads(store) if metrics is None else StoreReads(store, metrics.reads.observe)
         lookup = store.compile_lookup(asked, catalog, reads)
         service = asked if isinstance(asked, str) else None
         return Answering(lookup, service, metrics, remote=is_remote(store.configuration.online.url))

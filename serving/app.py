@@ -40,6 +40,7 @@ from serving.openapi import OpenApi
 from serving.plans import Plans
 from serving.protocol import Protocol
 from serving.push import Push
+from serving.reading import StoreReads
 from serving.routes import Route, RouteTable, Scope, document
 
 _TITLE = "featurestore"
@@ -73,7 +74,7 @@ def end_with(supervisor: int) -> None:
 def create_app(store: FeatureStore, routes: Iterable[Route] = ()) -> ASGIApp:
     """The ASGI application that serves a project; `routes` are served beside its own.
 
-    Raises ConfigurationError for a route without a scope, and what reading the registry raises.
+    Raises ConfigurationError for a route without a scope.
     """
     settings = store.configuration.serving
     rooms = _Rooms(store)
@@ -127,12 +128,11 @@ class _Rooms:
         self.pushing = ThreadPoolExecutor(_PUSH_THREADS, thread_name_prefix="push")
         self.measuring = Measuring()
         self.plans = Plans(store.registry, Compiler(store, self.measuring.metrics).compiled)
-        self.plans.refresh()
         self.asking = Asking(self.plans, self.pool, Sizes(settings.max_entities, settings.max_features))
-        project = store.configuration.project
-        self.catalog = CatalogPages(project, self.plans, store.online, store.now_us, self.pool)
+        project, online = store.configuration.project, StoreReads(store)
+        self.catalog = CatalogPages(project, self.plans, online, store.now_us, self.pool)
         self.measuring.of(self.plans, self.catalog)
-        self.readiness = Readiness(store, self.plans, self.pool, settings.deadline_seconds)
+        self.readiness = Readiness(project, self.plans, online, self.pool, settings.deadline_seconds / 2)
         self.openapi = OpenApi(self.plans)
 
     def close(self) -> None:

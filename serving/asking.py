@@ -46,13 +46,12 @@ class Asking:
         plans = self._plans
         if rows > self._sizes.entities:
             raise _too_many("entities", rows, self._sizes.entities)
-        if plans.is_stale():
-            plans.follow()
+        plans.following.follow()
         try:
             answering = self._found(request, asked)
             return self._elsewhere(request, answering, asked, answered) if answering.waits else answered(answering)
         except (UnknownNameError, NotPublishedError):
-            if not plans.is_stale():
+            if plans.following.is_current():
                 raise
             return self._again(request, asked, answered)
 
@@ -71,13 +70,13 @@ class Asking:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, answered, answering)
         except NotPublishedError:
-            if not self._plans.is_stale():
+            if self._plans.following.is_current():
                 raise
             return await self._again(request, asked, answered)
 
     async def _again(self, request: Request, asked: Asked, answered: Answered) -> Answer:
         """The answer from the newest plans: what was not found may have been applied, or replaced, just now."""
-        await self._plans.followed()
+        await self._plans.following.followed()
         answering = self._found(request, asked)
         return await asyncio.get_running_loop().run_in_executor(self._pool, answered, answering)
 

@@ -83,7 +83,7 @@ class CatalogPages:
         return {name: known.lag_seconds for name, known in freshness.items() if known.lag_seconds is not None}
 
     async def _present(self) -> State:
-        await self._plans.followed()
+        await self._plans.following.followed()
         return self._plans.state
 
     async def _freshness(self, views: Iterable[ViewRecord]) -> dict[str, models.Freshness]:

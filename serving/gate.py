@@ -25,7 +25,7 @@ from serving.routes import Match, Route, RouteTable
 
 Result = TypeVar("Result")
 
-Guard: TypeAlias = Callable[[Route, Request], None]  # raises Refused, or another error of the tree
+Guard: TypeAlias = Callable[[Route, Request], Awaitable[None] | None]  # raises Refused, at once or when awaited
 
 
 class Observer(Protocol):
@@ -96,7 +96,9 @@ class Gate:
         route, limits = match.route, self._limits
         request.path = match.path
         for guard in self._guards:
-            guard(route, request)
+            judged = guard(route, request)
+            if judged is not None:
+                await judged
         request.body = await read_body(receive, request, limits)
         seconds = limits.deadline_seconds if route.seconds is None else route.seconds
         with self._load.admitted(route, request):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from featurestore.errors import FeatureStoreError
+from featurestore.online.base import OnlineReads
 from featurestore.plan.views import namespace
-from featurestore.store import FeatureStore
 from serving.exchange import Answer, Request
 from serving.plans import Plans
+
+_OK = "ok"
+_EMPTY = "It holds no view; run `featurestore materialize`, or `featurestore online rebuild` if it was emptied."
 
 
 def healthz(_: Request) -> Answer:
@@ -21,49 +23,62 @@ def healthz(_: Request) -> Answer:
 
 
 class Readiness:
-    """Whether the stores answer, and which versions are loaded."""
+    """Whether the stores answer, and which versions are loaded. Any number of callers are told by one look."""
 
-    def __init__(self, store: FeatureStore, plans: Plans, pool: ThreadPoolExecutor, seconds: float) -> None:
-        self._store = store
+    def __init__(
+        self, project: str, plans: Plans, online: OnlineReads, pool: ThreadPoolExecutor, seconds: float
+    ) -> None:
+        """The online store may take `seconds` to answer, in a thread of the pool."""
+        self._project = project
         self._plans = plans
+        self._online_store = online
         self._pool = pool
         self._seconds = seconds
+        self._looking: asyncio.Task[Answer] | None = None
 
     async def readyz(self, _: Request) -> Answer:
-        """200 when everything that is applied can be served, else 503 with what is wrong."""
-        checks = {
-            "registry": await self._check(self._read_registry),
-            "online_store": await self._check(self._read_online),
-        }
+        """200 when the stores answer and everything that is applied is compiled, else 503 with what is wrong."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> Answer:
+        registry, (online, unpublished) = await asyncio.gather(self._registry(), self._online())
         state = self._plans.state
-        ready = not any(checks.values()) and state.faults.keys() <= state.services.keys()
+        ready = registry == online == _OK and state.faults.keys() <= state.services.keys()
         document = {
             "status": "ready" if ready else "not ready",
-            "checks": {name: failure or "ok" for name, failure in checks.items()},
+            "checks": {"registry": registry, "online_store": online},
             "revision": state.revision,
             "views": state.catalog.versions,
+            "unpublished": unpublished,
             "services": sorted(state.services),
             "faults": state.faults,
         }
         return Answer(msgspec.json.encode(document), 200 if ready else 503)
 
-    def _read_registry(self) -> None:
-        self._plans.refresh()
-        if self._plans.failure is not None:
-            raise FeatureStoreError(self._plans.failure)
+    async def _registry(self) -> str:
+        """How the registry is."""
+        following = self._plans.following
+        await following.followed()
+        if following.failure is not None:
+            return following.failure
+        return _OK if following.is_current() else "It is locked, or slow."
 
-    def _read_online(self) -> None:
-        project = self._store.configuration.project
-        views = self._plans.state.catalog.views.values()
-        self._store.online.read([(namespace(project, view), ()) for view in views])
-
-    async def _check(self, look: Callable[[], None]) -> str | None:
-        """Why a store does not answer; None when it does."""
+    async def _online(self) -> tuple[str, list[str]]:
+        """How the online store is, and the views of which it holds nothing."""
+        views = self._plans.state.catalog.views
+        requests = [(namespace(self._project, view), ()) for view in views.values()]
         try:
             async with asyncio.timeout(self._seconds):
-                await asyncio.get_running_loop().run_in_executor(self._pool, look)
+                answers = await asyncio.get_running_loop().run_in_executor(
+                    self._pool, self._online_store.read, requests
+                )
         except FeatureStoreError as error:
-            return str(error)
+            return str(error), []
         except TimeoutError:
-            return f"no answer within {self._seconds:g} s"
-        return None
+            return f"No answer within {self._seconds:g} s.", []
+        unpublished = [name for name, (meta, _) in zip(views, answers, strict=True) if meta is None]
+        if views and len(unpublished) == len(views):
+            return _EMPTY, unpublished
+        return _OK, unpublished

@@ -1,30 +1,30 @@
 """Compiled lookups that follow `apply`: requests are answered from one state, which is replaced whole.
 
-A state is what serves at one instant: the catalog and a compiled lookup per service. When the registry's token
-changes, a thread reads the catalog and compiles anew, while requests go on with the old state; then one assignment puts
-the new one in its place. A service that no longer compiles (a Python function whose source is not the registered one)
+A state is what serves at one instant: the catalog and a compiled lookup per service. When the registry was touched, a
+thread reads the catalog and compiles anew, while requests go on with the old state; then one assignment puts the new
+one in its place. A service that no longer compiles (a Python function whose source is not the registered one)
 keeps its old lookup, and `faults` says why.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from featurestore.errors import FeatureStoreError, UnknownNameError
+from featurestore.errors import FeatureStoreError, RegistryError, UnknownNameError
 from featurestore.plan.catalog import Catalog
 from featurestore.registry.base import Registry
 from serving.answering import Answering
 from serving.errors import unavailable
+from serving.following import Following
 
 log = logging.getLogger("featurestore.serving")
 
 Asked: TypeAlias = str | tuple[str, ...]
 
+_UNREAD = object()
 _MOST_LISTS = 256  # lists of features whose compiled lookups are kept; a service has its own for ever
 
 
@@ -46,14 +46,15 @@ class Plans:
     def __init__(self, registry: Registry, compiled: Callable[[Asked, Catalog], Answering]) -> None:
         self._registry = registry
         self._compiled = compiled
-        self._refreshing = threading.Lock()
-        self._refresh: asyncio.Future[None] | None = None
-        self.state = State(token=None)
-        self.failure: str | None = None
+        self.state = State(token=_UNREAD)
+        self.following = Following(registry.touched, self._refresh, "what was applied last goes on serving")
+        self.following.read()
 
     def find(self, asked: Asked) -> Answering:
         """The lookup of a service or a list of features; raises UnknownNameError, and what compiling raises."""
         state = self.state
+        if state.token is _UNREAD:
+            raise unavailable(f"What is applied could not be read yet. {self.following.failure}")
         if isinstance(asked, str):
             found = state.services.get(asked)
             if found is None:
@@ -67,35 +68,14 @@ class Plans:
             state.lists[asked] = found
         return found
 
-    def is_stale(self) -> bool:
-        """Whether somebody may have applied since the present state was made."""
-        return self._registry.token() != self.state.token
-
-    def follow(self) -> None:
-        """Begin to replace a stale state, unless that is under way; call on the event loop."""
-        if self.is_stale() and (self._refresh is None or self._refresh.done()):
-            self._refresh = asyncio.get_running_loop().run_in_executor(None, self.refresh)
-
-    async def followed(self) -> bool:
-        """Wait until the state is the newest; whether it was replaced meanwhile."""
-        before = self.state
-        self.follow()
-        if self._refresh is not None:
-            await asyncio.shield(self._refresh)
-        return self.state is not before
-
-    def refresh(self) -> None:
-        """Replace a stale state; a registry that cannot be read leaves the old one serving, and `failure` says why."""
-        with self._refreshing:
-            token = self._registry.token()
-            if token == self.state.token:
-                return
-            try:
-                revision, catalog = self._registry.serving()
-                self.state = self._compile(token, revision, catalog)
-                self.failure = None
-            except FeatureStoreError as error:
-                self._report(str(error))
+    def _refresh(self) -> None:
+        """Replace the state when something else serves by now; raises what keeps it from being read."""
+        token = self._registry.token()
+        if token != self.state.token:
+            revision, catalog = self._registry.serving()
+            if revision < 1 <= self.state.revision:
+                raise RegistryError("The registry is gone; put it back where it was.")
+            self.state = self._compile(token, revision, catalog)
 
     def _compile(self, token: object, revision: int, catalog: Catalog) -> State:
         old = self.state
@@ -112,11 +92,6 @@ class Plans:
                 log.error("Service '%s' of revision %d does not compile, so %s: %s", name, revision, kept, error)
         log.info("Serving revision %d: %d services.", revision, len(services))
         return State(token, revision, catalog, services, faults)
-
-    def _report(self, failure: str) -> None:
-        if failure != self.failure:
-            log.error("The registry cannot be read, so what was applied last goes on serving: %s", failure)
-        self.failure = failure
 
     @staticmethod
     def _missing(name: str, state: State) -> FeatureStoreError:

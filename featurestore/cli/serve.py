@@ -36,6 +36,8 @@ def serve(
         settings = store.configuration.serving
         store.online.namespaces()  # a store that does not answer is told here, before any worker starts
         has_keys = bool(keys_of(store).all())
+    if has_keys:  # a worker that starts while the registry is away is as closed as the others
+        os.environ["FEATURESTORE_SERVING__REQUIRE_KEYS"] = "true"
 
     def announce(url: str) -> None:
         if as_json:
