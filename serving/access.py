@@ -33,6 +33,7 @@ class Access:
         self._require_keys = require_keys
         self._known: Mapping[str, Key] | None = None
         self._following = Following(touched, self._read, "the keys that were known hold")
+        self._following.read()
 
     def __call__(self, route: Route, request: Request) -> Awaitable[None] | None:
         """As Guard."""

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from featurestore.errors import NotPublishedError, UnknownNameError
+from featurestore.errors import NotPublishedError
 from serving.access import check_limited
 from serving.answering import Answering
 from serving.errors import Refused
@@ -46,25 +46,21 @@ class Asking:
         plans = self._plans
         if rows > self._sizes.entities:
             raise _too_many("entities", rows, self._sizes.entities)
-        plans.following.follow()
-        try:
-            answering = self._found(request, asked)
-            return self._elsewhere(request, answering, asked, answered) if answering.waits else answered(answering)
-        except (UnknownNameError, NotPublishedError):
-            if plans.following.is_current():
-                raise
-            return self._again(request, asked, answered)
-
-    def _found(self, request: Request, asked: Asked) -> Answering:
         if isinstance(asked, tuple) and len(asked) > self._sizes.features:
             raise _too_many("features", len(asked), self._sizes.features)
-        answering = self._plans.find(asked)
-        if answering.width > self._sizes.features:
-            raise _too_many("features", answering.width, self._sizes.features)
-        if request.limited_to is not None:
-            check_limited(request, answering.service, answering.views)
-        request.labels["service"] = answering.service
-        return answering
+        plans.following.follow()
+        answering = plans.known(asked)
+        if answering is None:
+            return self._by_newest(request, asked, answered)
+        self._check(request, answering)
+        if answering.waits:
+            return self._elsewhere(request, answering, asked, answered)
+        try:
+            return answered(answering)
+        except NotPublishedError:
+            if plans.following.is_current():
+                raise
+            return self._by_newest(request, asked, answered)
 
     async def _elsewhere(self, request: Request, answering: Answering, asked: Asked, answered: Answered) -> Answer:
         try:
@@ -72,13 +68,25 @@ class Asking:
         except NotPublishedError:
             if self._plans.following.is_current():
                 raise
-            return await self._again(request, asked, answered)
+            return await self._by_newest(request, asked, answered)
 
-    async def _again(self, request: Request, asked: Asked, answered: Answered) -> Answer:
+    async def _by_newest(self, request: Request, asked: Asked, answered: Answered) -> Answer:
         """The answer from the newest plans: what was not found may have been applied, or replaced, just now."""
+
+        def found_and_answered() -> Answer:
+            answering = self._plans.find(asked)
+            self._check(request, answering)
+            return answered(answering)
+
         await self._plans.following.followed()
-        answering = self._found(request, asked)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, answered, answering)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, found_and_answered)
+
+    def _check(self, request: Request, answering: Answering) -> None:
+        if answering.width > self._sizes.features:
+            raise _too_many("features", answering.width, self._sizes.features)
+        if request.limited_to is not None:
+            check_limited(request, answering.service, answering.views)
+        request.labels["service"] = answering.service
 
 
 def rows_of(entities: Sized | Mapping[str, Sized]) -> int:

@@ -10,7 +10,7 @@
 | 409 | what is asked conflicts with what is there: an instant before the publish, a change by somebody else |
 | 413, 415 | a body that is too large, or of another type or encoding |
 | 422 | the request can be parsed, and its values are wrong, or a gate refused them |
-| 429, 503 | too much at once; a store that does not answer, a view that was never published: `Retry-After` says when |
+| 429, 503 | too much at once; a store that does not answer, what is not published or served yet: `Retry-After` |
 | 500 | a fault of the server; its log has the traceback |
 """
 
@@ -27,6 +27,7 @@ from featurestore.errors import (
     InputError,
     MaterializationError,
     NotPublishedError,
+    NotServingError,
     OfflineStoreError,
     OnlineStoreError,
     RegistryError,
@@ -42,6 +43,7 @@ _STATUSES: tuple[tuple[type[FeatureStoreError], int], ...] = (  # the first that
     (MaterializationError, 409),
     (GateRefused, 422),
     (InputError, 422),
+    (NotServingError, 503),
     (RegistryError, 503),
     (OfflineStoreError, 503),
     (OnlineStoreError, 503),

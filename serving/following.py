@@ -64,6 +64,7 @@ class Following:
             if str(error) != self.failure:
                 log.error("The registry cannot be read, so %s: %s", self._what, error)
             self.failure = str(error)
+            self._read_at = self  # to be read again, though it may come back as it was
             self._again_at = time.monotonic() + _AGAIN_SECONDS
         else:
             self.failure = None

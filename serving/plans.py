@@ -9,11 +9,12 @@ keeps its old lookup, and `faults` says why.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from featurestore.errors import FeatureStoreError, RegistryError, UnknownNameError
+from featurestore.errors import FeatureStoreError, RegistryError
 from featurestore.plan.catalog import Catalog
 from featurestore.registry.base import Registry
 from serving.answering import Answering
@@ -46,27 +47,36 @@ class Plans:
     def __init__(self, registry: Registry, compiled: Callable[[Asked, Catalog], Answering]) -> None:
         self._registry = registry
         self._compiled = compiled
+        self._keeping = threading.Lock()
         self.state = State(token=_UNREAD)
         self.following = Following(registry.touched, self._refresh, "what was applied last goes on serving")
         self.following.read()
 
+    def known(self, asked: Asked) -> Answering | None:
+        """The lookup of a service or a list of features, when it is compiled already."""
+        state = self.state
+        return state.services.get(asked) if isinstance(asked, str) else state.lists.get(asked)
+
     def find(self, asked: Asked) -> Answering:
-        """The lookup of a service or a list of features; raises UnknownNameError, and what compiling raises."""
+        """The same, compiled when it is not; may read the registry and code, so not on the event loop.
+
+        Raises UnknownNameError, NotServingError, and what else compiling raises.
+        """
         state = self.state
         if state.token is _UNREAD:
             raise unavailable(f"What is applied could not be read yet. {self.following.failure}")
-        if isinstance(asked, str):
-            found = state.services.get(asked)
-            if found is None:
-                raise self._missing(asked, state)
+        found = self.known(asked)
+        if found is not None:
             return found
-        found = state.lists.get(asked)
-        if found is None:
-            found = self._compiled(asked, state.catalog)
-            if len(state.lists) >= _MOST_LISTS:
-                state.lists.pop(next(iter(state.lists)), None)
-            state.lists[asked] = found
-        return found
+        if isinstance(asked, str) and asked in state.faults:
+            raise unavailable(f"Service '{asked}' cannot be served: {state.faults[asked]}")
+        compiled = self._compiled(asked, state.catalog)
+        if isinstance(asked, tuple):
+            with self._keeping:
+                if len(state.lists) >= _MOST_LISTS:
+                    del state.lists[next(iter(state.lists))]
+                state.lists[asked] = compiled
+        return compiled
 
     def _refresh(self) -> None:
         """Replace the state when something else serves by now; raises what keeps it from being read."""
@@ -92,9 +102,3 @@ class Plans:
                 log.error("Service '%s' of revision %d does not compile, so %s: %s", name, revision, kept, error)
         log.info("Serving revision %d: %d services.", revision, len(services))
         return State(token, revision, catalog, services, faults)
-
-    @staticmethod
-    def _missing(name: str, state: State) -> FeatureStoreError:
-        if name in state.faults:
-            return unavailable(f"Service '{name}' cannot be served: {state.faults[name]}")
-        return UnknownNameError("service", name, state.catalog.services)

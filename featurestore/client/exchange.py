@@ -147,7 +147,7 @@ def outcome(url: str, answer: httpx.Response | None, failure: Exception | None) 
 def _told(response: httpx.Response) -> FeatureStoreError:
     kind, message = _error(response)
     known = getattr(errors, kind, None)
-    if isinstance(known, type) and issubclass(known, FeatureStoreError) and response.status_code not in _REFUSED:
+    if isinstance(known, type) and issubclass(known, FeatureStoreError):
         return errors.told(known, message)
     return _REFUSED.get(response.status_code, ServerError)(message)
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,21 +54,33 @@ def serving(store: FeatureStore) -> Asker:
     return Asker(create_app(store))
 
 
+_PATIENCE_SECONDS = 30
+PROGRAM = str(Path(sys.executable).with_name("featurestore"))
+
+
+def command(root: Path, *words: str) -> str:
+    """What `featurestore` says on stdout when it is run on the project; fails with its own words when it fails."""
+    done = subprocess.run([PROGRAM, "-C", str(root), *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @contextmanager
-def running(root: Path, *options: str, **environment: str) -> Iterator[Running]:
-    """`featurestore serve` as a process of its own, at a free port, stopped in the end."""
-    program = str(Path(sys.executable).with_name("featurestore"))
-    command = [program, "-C", str(root), "serve", "--port", "0", "--json", *options]
+def running(root: Path, *options: str, key: str | None = None, **environment: str) -> Iterator[Running]:
+    """`featurestore serve` as a process of its own, at a free port, stopped in the end; asked with the key."""
+    command = [PROGRAM, "-C", str(root), "serve", "--port", "0", "--json", *options]
     with (root / "serve.log").open("w") as log:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **environment}
         )
     assert process.stdout is not None
     try:
-        announced = "".join(iter(process.stdout.readline, "}\n")) + "}"
-        server = Running(process, json.loads(announced)["url"], root / "serve.log")
-        server.wait_until_ready()
-        yield server
+        url = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")["url"]
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=url, headers=headers, timeout=10) as http:
+            server = Running(process, url, root / "serve.log", http)
+            server.wait_until_ready()
+            yield server
     finally:
         if process.poll() is None:
             process.terminate()
@@ -82,18 +94,19 @@ def running(root: Path, *options: str, **environment: str) -> Iterator[Running]:
 
 @dataclass(slots=True)
 class Running:
-    """A server process, and what it says on stderr."""
+    """A server process, what it says on stderr, and a client that asks it."""
 
     process: subprocess.Popen[str]
     url: str
     log: Path
+    http: httpx.Client
 
     def wait_until_ready(self) -> None:
         """Until it answers at all; fails with its own words when it does not."""
         until = time.monotonic() + 30
         while time.monotonic() < until and self.process.poll() is None:
             try:
-                httpx.get(f"{self.url}/healthz", timeout=2)
+                self.http.get("/healthz")
             except httpx.TransportError:
                 time.sleep(0.05)
             else:
@@ -102,4 +115,17 @@ class Running:
 
     def features(self, **question: object) -> httpx.Response:
         """The answer of POST /v1/features."""
-        return httpx.post(f"{self.url}/v1/features", json=question, timeout=10)
+        return self.http.post("/v1/features", json=question)
+
+    def workers(self) -> set[int]:
+        """The ids of its worker processes."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def wait_for(happened: Callable[[], bool], what: str) -> None:
+    """Until it happened; a machine may be slow."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while not happened():
+        assert time.monotonic() < until, what
+        time.sleep(0.02)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.serving.servers import Asker
+from tests.serving.servers import Asker, serving, shop
+from tests.store.projects import NOW, PURCHASES, define
 
 PRICE = [{"price": 10.0}]
 
@@ -57,3 +60,19 @@ def test_a_wrong_question_is_refused_in_one_form(
     assert answer.status_code == status
     assert answer.json()["error"].keys() == {"type", "message"}
     assert answer.json()["error"]["type"] == kind
+
+
+def test_what_is_applied_and_not_built_yet_is_refused_until_it_is(tmp_path: Path) -> None:
+    with shop(tmp_path) as store:
+        ask = serving(store)
+        more = PURCHASES.replace(
+            'Feature("items", Int64)', 'Feature("items", Int64), Feature("twice", Int64, expr="items * 2")'
+        )
+        define(tmp_path, more + 'more = FeatureService("more", features=[last[["twice"]]])\n')
+        store.apply()
+        for asked in ({"features": ["last:twice"]}, {"service": "more"}):
+            refused = ask.features(**asked, entities=[{"customer": "a"}])
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert refused.json()["error"]["type"] == "NotServingError"
+        store.materialize(NOW)
+        assert ask.features(service="more", entities=[{"customer": "a"}]).status_code == 200

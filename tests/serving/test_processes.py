@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from featurestore.store import FeatureStore
-from tests.serving.servers import Running, running
+from tests.serving.servers import Running, running, wait_for
 from tests.store.projects import day, define, make_project
 
 PAIRS = """
@@ -28,7 +28,6 @@ pair = FeatureView(
 )
 both = FeatureService("both", features=[pair])
 """
-_PATIENCE_SECONDS = 30
 
 
 def _pairs() -> pl.DataFrame:
@@ -92,19 +91,6 @@ def asked(server: Running, callers: int = 2) -> Iterator[Load]:
             thread.join()
 
 
-def wait_for(happened: Callable[[], bool], what: str) -> None:
-    """Until it happened; a machine may be slow."""
-    until = time.monotonic() + _PATIENCE_SECONDS
-    while not happened():
-        assert time.monotonic() < until, what
-        time.sleep(0.02)
-
-
-def _workers(server: Running) -> set[int]:
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
-
-
 def test_requests_see_whole_versions_while_apply_and_materialize_run(project: FeatureStore) -> None:
     with running(project.root, "--workers", "2") as server, asked(server) as load:
         wait_for(lambda: len(load.answers) > 20, "the first answers")
@@ -116,7 +102,7 @@ def test_requests_see_whole_versions_while_apply_and_materialize_run(project: Fe
         wait_for(lambda: len(load.answers) > before + 20, "answers of the earlier version")
         project.materialize(day(28))
         wait_for(lambda: (2, 127, 127) in load.pairs(), "the new version")
-        ready = httpx.get(f"{server.url}/readyz").json()
+        ready = server.http.get("/readyz").json()
     assert load.broken == []
     assert load.statuses == {200}
     seen = load.pairs()
@@ -130,13 +116,13 @@ def test_requests_see_whole_versions_while_apply_and_materialize_run(project: Fe
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers through /proc")
 def test_a_worker_that_dies_is_replaced_and_sigterm_drains(project: FeatureStore) -> None:
     with running(project.root, "--workers", "2") as server:
-        first = _workers(server)
+        first = server.workers()
         assert len(first) == 2
         with asked(server) as load:
             wait_for(lambda: len(load.answers) > 20, "the first answers")
             killed = min(first)
             os.kill(killed, signal.SIGKILL)
-            wait_for(lambda: len(_workers(server) - {killed}) == 2, "a replacement")
+            wait_for(lambda: len(server.workers() - {killed}) == 2, "a replacement")
             before = len(load.answers)
             wait_for(lambda: len(load.answers) > before + 50, "answers after the replacement")
             began = time.monotonic()
@@ -151,7 +137,7 @@ def test_a_worker_that_dies_is_replaced_and_sigterm_drains(project: FeatureStore
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers through /proc")
 def test_workers_end_when_their_supervisor_was_killed(project: FeatureStore) -> None:
     with running(project.root) as server:
-        [worker] = _workers(server)
+        [worker] = server.workers()
         server.process.kill()
         wait_for(lambda: not Path(f"/proc/{worker}").exists(), "the worker to end")
         with pytest.raises(httpx.ConnectError):
@@ -179,7 +165,7 @@ doubles = FeatureService("doubles", features=[twice])
             define(tmp_path, tripled)
             store.apply()
             define(tmp_path, definitions)  # the machine that serves was not given the code that was applied
-            ready = httpx.get(f"{server.url}/readyz").json()
+            ready = server.http.get("/readyz").json()
             answered = server.features(**question)
         assert answered.status_code == 200
         assert answered.json()["features"]["twice"]["values"] == [2]
