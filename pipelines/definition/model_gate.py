@@ -27,8 +27,9 @@ class AtLeast:
 class NoWorseThanChampion:
     """On the same frozen test rows the model is no worse than the champion by more than `margin`.
 
-    Judged by a paired bootstrap over the rows: the lower bound of the difference at `confidence` stands above -margin.
-    Without a champion there is nothing to compare, and the check passes.
+    Judged by a paired bootstrap over the rows: the lower bound of the difference at `confidence` is -margin or more.
+    When the difference is, and its lower bound is not, the rows are too few to tell (INCONCLUSIVE). Without a champion
+    there is nothing to compare, and the check passes.
     """
 
     metric: str
@@ -73,7 +74,11 @@ class Slices:
 
 @dataclass(frozen=True, slots=True)
 class Fairness:
-    """Between any two groups (values of `group`) the metric differs by at most `max_gap`."""
+    """Between any two groups (values of `group`) the metric differs by at most `max_gap`.
+
+    A group with fewer than `min_rows` test rows, or with one class only, is left out; fewer than two others, or one
+    that the champion was judged on among those left out, are INCONCLUSIVE.
+    """
 
     _: KW_ONLY
     group: str
@@ -91,7 +96,10 @@ class Fairness:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The expected calibration error over `bins` bins of equal size is at most `max_ece`."""
+    """The expected calibration error over `bins` bins of equal size is at most `max_ece`.
+
+    INCONCLUSIVE when the rows are so few that a calibrated model would not be expected to pass.
+    """
 
     _: KW_ONLY
     max_ece: float
