@@ -9,9 +9,6 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.calibration import calibration_curve
 
 from featurestore.errors import InputError
 from pipelines.definition.model_gate import (
@@ -26,32 +23,11 @@ from pipelines.definition.model_gate import (
 from pipelines.gates.behaviour import Behaviour
 from pipelines.gates.bootstrap import paired_difference
 from pipelines.gates.model import ModelVerdict, judge_model
-from pipelines.gates.model_checks import calibration_error
 from pipelines.gates.scored import ScoredRows
 from pipelines.gates.verdict import CheckResult
 from pipelines.ledger.records import Verdict
 from pipelines.metrics import Numbers
-
-N = 2_000
-_draw = np.random.default_rng(11)
-CHANCE: Numbers = _draw.random(N)  # the true probability of each row
-LABELS: Numbers = (_draw.random(N) < CHANCE).astype(np.float64)
-CARRIERS = pl.DataFrame({"carrier": ["UA", "AA", "DL", "B6"] * (N // 4), "one": ["same"] * N})
-GOOD = ScoredRows(LABELS, CHANCE, groups=CARRIERS)  # ROC AUC 0.843
-BOUND = AtLeast("roc_auc", 0.75)
-
-
-def noisy(scores: Numbers, noise: float) -> Numbers:
-    return np.clip(scores + np.random.default_rng(5).normal(0, noise, scores.size), 0, 1)
-
-
-def against(model: Numbers, champion: Numbers) -> ScoredRows:
-    return replace(GOOD, scores=model, champion=champion)
-
-
-def checked(check: ModelCheck, rows: ScoredRows) -> CheckResult:
-    """What one check says beside a bound that all good rows keep."""
-    return judge_model([check, BOUND], rows).checks[1]
+from tests.pipelines.gates.scores import BOUND, CARRIERS, CHANCE, GOOD, LABELS, N, against, checked, noisy
 
 
 def names(verdict: ModelVerdict) -> list[tuple[str, str]]:
@@ -218,50 +194,6 @@ def test_one_group_alone_is_compared_with_nothing() -> None:
     fair = Fairness(group="carrier", metric="accuracy", max_gap=0.1)
     known = replace(GOOD, known={"carrier": ("UA", "XX")})
     assert checked(fair, known).verdict is Verdict.INCONCLUSIVE
-
-
-# calibration
-
-
-def test_probabilities_that_are_too_sure_are_refused() -> None:
-    check = Calibration(max_ece=0.05)
-    assert checked(check, GOOD).verdict is Verdict.PASS
-    sure = np.clip((CHANCE - 0.5) * 3 + 0.5, 0, 1)
-    result = checked(check, replace(GOOD, scores=sure))
-    assert result.verdict is Verdict.FAIL
-    assert result.reason == "The expected calibration error is 0.1556, and 0.05 may be."
-
-
-def test_with_few_rows_a_calibrated_model_looks_uncalibrated_too() -> None:
-    few = ScoredRows(LABELS[:50], CHANCE[:50])
-    result = checked(Calibration(max_ece=0.05), few)
-    assert result.verdict is Verdict.INCONCLUSIVE
-    assert "with 50 rows a calibrated model has 0.1" in result.reason
-
-
-def test_the_calibration_error_by_hand() -> None:
-    labels, scores = np.array([0.0, 1.0, 1.0, 1.0]), np.array([0.1, 0.3, 0.6, 0.8])
-    error, chance, bins = calibration_error(labels, scores, 2)
-    assert error == pytest.approx((abs(0.5 - 0.2) + abs(1.0 - 0.7)) / 2)
-    assert chance == pytest.approx((np.sqrt(0.2 * 0.8 / np.pi) + np.sqrt(0.7 * 0.3 / np.pi)) / 2)
-    assert [row["rows"] for row in bins] == [2, 2]
-
-
-def test_calibration_bins_are_those_of_scikit_learn() -> None:
-    rates, means = calibration_curve(LABELS, CHANCE, n_bins=10, strategy="quantile")
-    error, _, bins = calibration_error(LABELS, CHANCE, 10)
-    assert [row["rate"] for row in bins] == pytest.approx(rates.tolist(), abs=0.006)  # a row on an edge lies beside
-    assert error == pytest.approx(np.abs(rates - means).mean(), abs=0.002)
-
-
-@settings(max_examples=20)
-@given(seed=st.integers(0, 1_000))
-def test_the_order_of_rows_means_nothing_to_calibration(seed: int) -> None:
-    order = np.random.default_rng(seed).permutation(200)
-    labels, scores = LABELS[:200], np.round(CHANCE[:200], 1)
-    ours, theirs = (calibration_error(labels[o], scores[o], 10)[0] for o in (order, np.arange(200)))
-    assert ours == pytest.approx(theirs)
-    assert 0 <= ours <= 1
 
 
 @pytest.mark.parametrize(
