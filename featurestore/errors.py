@@ -8,6 +8,8 @@ FeatureStoreError
 ├── InputError               what a caller handed in is wrong (spine, entities, instants, SQL)
 ├── SourceError              a source cannot be read, or does not look as declared
 ├── GateRefused              a contract or another gate said no (exit code 1)
+├── PipelineError            a step of a training pipeline cannot be done
+│   └── ModelFileError       a stored model is not the file that was registered, or holds what is not trusted
 ├── MaterializationError     an interval that cannot be materialized as asked
 ├── RegistryError            the registry cannot be read or written
 │   └── ConflictError        somebody else changed it since it was planned
@@ -93,6 +95,21 @@ class GateRefused(FeatureStoreError):
     """A gate refused to publish; what was live stays live."""
 
     exit_code = 1
+
+
+class PipelineError(FeatureStoreError):
+    """A step of a training pipeline cannot be done: the estimator does not fit, or gives what is no score."""
+
+
+class ModelFileError(PipelineError):
+    """A stored model is gone, is not the file that was registered, or holds types that are not trusted.
+
+    `altered`: the file is there, and its content is another one.
+    """
+
+    def __init__(self, message: str, *, altered: bool = False) -> None:
+        self.altered = altered
+        super().__init__(message)
 
 
 class MaterializationError(FeatureStoreError):

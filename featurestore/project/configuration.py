@@ -18,6 +18,10 @@ FILE_NAME = "featurestore.toml"
 _PREFIX = "FEATURESTORE_"
 
 
+def _listed(value: object) -> object:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,7 +98,7 @@ class Serving(_Section):
     @classmethod
     def _is_a_list(cls, value: object) -> object:
         """A variable of the environment lists names with commas."""
-        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+        return _listed(value)
 
 
 class Audit(_Section):
@@ -124,6 +128,21 @@ class Audit(_Section):
         return value
 
 
+class Pipelines(_Section):
+    """Where training pipelines keep what they make, and which types a stored model may be made of."""
+
+    path: str = Field(default="data/pipelines", description="Beside the stores, in the folder that a project ignores.")
+    trusted_types: tuple[str, ...] = Field(
+        default=(), description="What skops trusts, and scikit-learn's tree ensembles, needs no entry."
+    )
+
+    @field_validator("trusted_types", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: object) -> object:
+        """A variable of the environment lists names with commas."""
+        return _listed(value)
+
+
 class Configuration(_Section):
     """A project's configuration; relative paths start at the folder of the file."""
 
@@ -134,6 +153,7 @@ class Configuration(_Section):
     registry: RegistryPlace = RegistryPlace()
     serving: Serving = Serving()
     audit: Audit = Audit()
+    pipelines: Pipelines = Pipelines()
 
     @field_validator("definitions")
     @classmethod
@@ -203,6 +223,7 @@ def _settings() -> list[str]:
         "registry": RegistryPlace,
         "serving": Serving,
         "audit": Audit,
+        "pipelines": Pipelines,
     }
     names = [name for name in Configuration.model_fields if name not in sections]
     return names + [f"{section}.{key}" for section, model in sections.items() for key in model.model_fields]

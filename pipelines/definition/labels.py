@@ -7,6 +7,8 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from featurestore.definitions.faults import Faults, Location
 from featurestore.definitions.sources import TableSource
+from featurestore.errors import InputError
+from featurestore.sql import check_expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,9 @@ class LabelSource:
             value = getattr(self, what)
             faults.add_if(not isinstance(value, str) or not value.strip(), f"{what} must be text that is not empty.")
         faults.add_if(self.where is not None and not str(self.where).strip(), "where is empty; leave it out.")
+        for expression in (self.label, self.where):
+            if isinstance(expression, str) and expression.strip():
+                self._check_expression(faults, expression)
         if not isinstance(self.source, TableSource):
             faults.add(f"source must be a source of rows, found {self.source!r}.")
         elif self.event_timestamp is None:
@@ -47,6 +52,13 @@ class LabelSource:
             object.__setattr__(self, "event_timestamp", own)
         self._check_keys(faults)
         faults.done()
+
+    @staticmethod
+    def _check_expression(faults: Faults, expression: str) -> None:
+        try:
+            check_expression(expression)
+        except InputError as error:
+            faults.add(str(error))
 
     def _check_keys(self, faults: Faults) -> None:
         if isinstance(self.keys, str):

@@ -28,6 +28,7 @@ from pipelines.ledger.records import (
     RunState,
     StateChange,
     Step,
+    Verdict,
 )
 from pipelines.ledger.rows import encoded, gate_of, observation_of
 from pipelines.ledger.runs import RunFilter
@@ -80,10 +81,17 @@ class Ledger:
         with self.reading() as connection:
             return () if connection is None else runs.read_attempts(connection, run)
 
-    def commit(self, attempt: Attempt, step: Step, artifacts: tuple[Artifact, ...] = ()) -> None:
-        """Add a step that is done or failed; raises ConflictError when a later attempt has taken over."""
+    def commit(
+        self, attempt: Attempt, step: Step, artifacts: tuple[Artifact, ...] = (), gate: GateResult | None = None
+    ) -> None:
+        """Add a step that is done or failed, and the gate's result in it, whose number counts for nothing.
+
+        Raises ConflictError when a later attempt has taken over.
+        """
         with self.fenced(attempt) as connection:
             runs.insert_step(connection, attempt, step, artifacts)
+            if gate is not None:
+                insert_gate_result(connection, gate)
 
     def end(self, attempt: Attempt, state: RunState, outcome: str) -> Run:
         """End a run; raises ConflictError when a later attempt has taken over."""
@@ -110,22 +118,10 @@ class Ledger:
 
     # gates and triggers
 
-    def add_gate_result(self, attempt: Attempt, result: GateResult) -> GateResult:
-        """Add a gate's result (whose number counts for nothing), fenced by the attempt, and return it."""
-        row = {
-            "run": result.run,
-            "pipeline": result.pipeline,
-            "gate": result.gate,
-            "verdict": result.verdict.value,
-            "policy": result.policy,
-            "at_us": result.at_us,
-            "summary": result.summary,
-            "document": encoded(result.document),
-        }
-        with self.fenced(attempt) as connection:
-            key = connection.execute(insert(tables.gate_results).values(row)).inserted_primary_key
-        assert key is not None, "an inserted row has a key"
-        return replace(result, number=int(key[0]))
+    def add_gate_result(self, attempt: Attempt | None, result: GateResult) -> GateResult:
+        """Add a gate's result (whose number counts for nothing), fenced if it is an attempt's, and return it."""
+        with self.writing() if attempt is None else self.fenced(attempt) as connection:
+            return insert_gate_result(connection, result)
 
     def gate_results(
         self, pipeline: str | None = None, *, run: int | None = None, gate: str | None = None, limit: int | None = None
@@ -137,6 +133,22 @@ class Ledger:
             query = query if value is None else query.where(column == value)
         with self.reading() as connection:
             return () if connection is None else tuple(map(gate_of, connection.execute(query).all()))
+
+    def last_passed(self, pipeline: str, gate: str, *, before: int) -> int | None:
+        """The newest automated run below a number that passed a gate; None when none did."""
+        results, started = tables.gate_results.c, tables.runs.c
+        passed = [verdict.value for verdict in Verdict if verdict.passed]
+        query = (
+            select(results.run)
+            .join(tables.runs, started.number == results.run)
+            .where(results.pipeline == pipeline, results.gate == gate, results.verdict.in_(passed))
+            .where(started.kind == "run", results.run < before)
+            .order_by(results.run.desc())
+            .limit(1)
+        )
+        with self.reading() as connection:
+            run: int | None = None if connection is None else connection.execute(query).scalar()
+            return run
 
     def add_observation(self, observation: Observation) -> Observation:
         """Add what a trigger saw (the number counts for nothing), and return it with its number."""
@@ -209,6 +221,23 @@ class Ledger:
     def occasion(self, actor: str, reason: str) -> Occasion:
         """Now, by somebody, for a reason."""
         return Occasion(self.now_us(), actor, reason)
+
+
+def insert_gate_result(connection: Connection, result: GateResult) -> GateResult:
+    """Add a gate's result, in the caller's transaction, and return it with its number."""
+    row = {
+        "run": result.run,
+        "pipeline": result.pipeline,
+        "gate": result.gate,
+        "verdict": result.verdict.value,
+        "policy": result.policy,
+        "at_us": result.at_us,
+        "summary": result.summary,
+        "document": encoded(result.document),
+    }
+    key = connection.execute(insert(tables.gate_results).values(row)).inserted_primary_key
+    assert key is not None, "an inserted row has a key"
+    return replace(result, number=int(key[0]))
 
 
 def insert_observation(connection: Connection, observation: Observation) -> Observation:

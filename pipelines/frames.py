@@ -1,0 +1,105 @@
+"""What a model sees: one frame of inputs, made the same way of a training set and of an online answer.
+
+Numbers and bools become Float64, a null among them NaN; text stays as it is, null included. Whole numbers above 2**53
+lose their last digits. Other types are no inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from featurestore.arrow import logical_polars_type
+from featurestore.dtypes import FLOAT_TYPES, INTEGER_TYPES, parse
+from featurestore.errors import InputError, UnknownNameError
+from pipelines.definition.metrics import Kind
+
+_TEXT = "String"
+_INPUTS = {_TEXT, "Bool", "Decimal", *INTEGER_TYPES, *FLOAT_TYPES}
+Labels = npt.NDArray[np.float64]
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model is asked with and what it answers.
+
+    `service` gives the features; `inputs` are those that the model sees, in order, with their logical types. `keys` and
+    `request` are the columns that a caller brings. A model of kind "classification" answers the probability that the
+    label is 1, one of kind "regression" the label.
+    """
+
+    service: str
+    inputs: tuple[tuple[str, str], ...]
+    keys: tuple[str, ...]
+    request: tuple[tuple[str, str], ...]
+    label: str
+    kind: Kind
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the inputs."""
+        return tuple(name for name, _ in self.inputs)
+
+
+def chosen_inputs(
+    outputs: Mapping[str, str], chosen: Sequence[str] | None, pipeline: str
+) -> tuple[tuple[str, str], ...]:
+    """The inputs with their types: those chosen, by default all outputs of a service.
+
+    Raises UnknownNameError for one that is no output, InputError for one whose type is no input.
+    """
+    names = tuple(outputs) if chosen is None else tuple(chosen)
+    for name in names:
+        if name not in outputs:
+            raise UnknownNameError("feature", name, outputs, f"the service of pipeline '{pipeline}'")
+        dtype = parse(outputs[name])
+        if not _is_input(outputs[name]):
+            raise InputError(
+                f"Pipeline '{pipeline}': feature '{name}' is a {dtype}, and a model learns from numbers, bools and "
+                "text; name the others in inputs=[...], or compute a number of it."
+            )
+    return tuple((name, outputs[name]) for name in names)
+
+
+def model_frame(frame: pl.DataFrame, inputs: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    """The inputs of each row, in order; raises InputError when one is missing."""
+    for name, _ in inputs:
+        if name not in frame.columns:
+            raise InputError(f"The input '{name}' of the model is missing; its inputs are {', '.join(dict(inputs))}.")
+    return frame.select(_input(name, dtype) for name, dtype in inputs)
+
+
+def _input(name: str, dtype: str) -> pl.Expr:
+    column = pl.col(name)
+    if dtype == _TEXT:
+        return column.cast(pl.String)
+    return column.cast(pl.Float64).fill_null(float("nan"))
+
+
+def _is_input(dtype: str) -> bool:
+    return parse(dtype).name in _INPUTS
+
+
+def label_values(frame: pl.DataFrame, label: str, kind: Kind) -> Labels:
+    """The label of each row as a number; of a classification 0 and 1, from a bool or from those numbers.
+
+    Raises InputError for other labels.
+    """
+    column = frame[label]
+    numeric = column.dtype == pl.Boolean or column.dtype.is_numeric()
+    if not numeric:
+        found = logical_polars_type(column.dtype) or column.dtype
+        raise InputError(f"Label '{label}' is a {found}; let its SQL give a bool or a number.")
+    values: Labels = column.cast(pl.Float64).to_numpy()
+    if kind == "classification" and not np.isin(values, (0.0, 1.0)).all():
+        odd = values[~np.isin(values, (0.0, 1.0))][0]
+        raise InputError(
+            f"Label '{label}' has the value {odd:g}, and a classifier learns from true and false, or 1 and 0; let the "
+            "label's SQL give one of them, or use a regressor."
+        )
+    if not np.isfinite(values).all():
+        raise InputError(f"Label '{label}' has values that are no finite numbers; leave them out with where=...")
+    return values

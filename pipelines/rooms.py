@@ -1,0 +1,57 @@
+"""The rooms of a project's pipelines, each opened when it is first used."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from featurestore.store import FeatureStore
+from pipelines.artifacts import Artifacts
+from pipelines.loading import load_pipeline, load_pipelines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipelines.definition.pipeline import TrainingPipeline
+    from pipelines.ledger import Ledger
+    from pipelines.models.registry import ModelRegistry
+
+
+class PipelineRooms:
+    """What training pipelines of a store's project work with; the store is the caller's to close."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.store = store
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What was run, found and promoted."""
+        from pipelines.ledger import open_ledger
+
+        return open_ledger(self.store.configuration.registry.url, self.store.root, self.store.now_us)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The files that steps leave."""
+        return Artifacts(self.store.root, self.folder, self.store.now_us)
+
+    @cached_property
+    def models(self) -> ModelRegistry:
+        """The versions of models, and which of them is live."""
+        from pipelines.models.registry import ModelRegistry
+
+        trusted = self.store.configuration.pipelines.trusted_types
+        return ModelRegistry(self.store.root, self.ledger, trusted, self.store.actor)
+
+    @property
+    def folder(self) -> Path:
+        """Where pipelines keep what they make."""
+        return self.store.root / self.store.configuration.pipelines.path
+
+    def pipelines(self) -> dict[str, TrainingPipeline]:
+        """The declared pipelines by name; raises DefinitionError with every fault of every file."""
+        return load_pipelines(self.store.root, self.store.configuration.definitions)
+
+    def pipeline(self, name: str) -> TrainingPipeline:
+        """One declared pipeline; raises UnknownNameError."""
+        return load_pipeline(self.store.root, self.store.configuration.definitions, name)

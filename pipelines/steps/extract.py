@@ -1,0 +1,154 @@
+"""Extract: the examples whose label was known at an instant, with their features as they were known at each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+import msgspec
+import polars as pl
+import sqlglot
+from sqlglot import exp
+
+from featurestore.arrow import instants, ipc_stream
+from featurestore.dataset import Dataset
+from featurestore.definitions import Split, TimeSplit
+from featurestore.errors import InputError, UnknownNameError
+from featurestore.pinning import Pins
+from featurestore.plan.catalog import SourceRecord
+from featurestore.plan.fingerprint import meaning
+from featurestore.plan.views import scan_of
+from featurestore.project.records import record_of
+from featurestore.store import FeatureStore
+from featurestore.timeline import duration_us, format_instant, to_datetime
+from pipelines.definition.labels import LabelSource
+from pipelines.definition.pipeline import TrainingPipeline
+
+
+class Extracted(msgspec.Struct, frozen=True, kw_only=True):
+    """A saved dataset of examples, in the order of their instants.
+
+    `oldest_us` and `newest_us` are the first and the last example's instant, `watermarks_us` say up to where each view
+    that has a time is committed (None: nothing is), and `beyond` how many examples lie at or after that.
+    """
+
+    dataset: str
+    sha256: str
+    rows: int
+    oldest_us: int
+    newest_us: int
+    watermarks_us: dict[str, int | None]
+    beyond: dict[str, int]
+    outputs: dict[str, str]
+
+
+def label_spine(store: FeatureStore, pipeline: TrainingPipeline, as_of_us: int) -> pl.DataFrame:
+    """The examples whose label is not null and was known at `as_of_us`, ordered by instant, then by all columns.
+
+    Columns: the keys and request columns of the service, the labels' own keys, instant, known_at, label. Raises
+    UnknownNameError for a source that is not applied, InputError for columns or an expression that it has not.
+    """
+    labels = pipeline.labels
+    scan = scan_of(applied_source(store, labels), str(store.root))
+    plan = store.lookup_plan(pipeline.service.name)
+    needed = [column for view in plan.views for column, _ in view.keys]
+    columns = dict.fromkeys((*needed, *(name for name, _ in plan.request), *labels.keys))
+    query = spine_query(labels, scan.name, columns, (as_of_us, pipeline.window))
+    with store.engine.query(query, (scan,)) as reader:
+        spine = pl.DataFrame(reader.read_all())
+    if spine.is_empty():
+        raise InputError(
+            f"Pipeline '{pipeline.name}': no example of source '{labels.source.name}' has a label that was known at "
+            f"{format_instant(as_of_us)}; wait for labels, or look at label, where and known_at."
+        )
+    return spine
+
+
+def applied_source(store: FeatureStore, labels: LabelSource) -> SourceRecord:
+    """The source of labels as it is applied; raises InputError when it was declared anew since."""
+    catalog, source = store.catalog(), labels.source
+    if source.name not in catalog.sources:
+        raise UnknownNameError("source", source.name, catalog.sources, "what is applied")
+    applied = catalog.sources[source.name]
+    declared = record_of(source, store.root, lambda view, _: catalog.view(view))
+    if meaning(declared) != meaning(applied):
+        raise InputError(f"Source '{source.name}' was changed since it was applied; run `featurestore apply` first.")
+    return applied
+
+
+def spine_query(labels: LabelSource, table: str, columns: Iterable[str], until: tuple[int, timedelta | None]) -> str:
+    """The SQL of the spine; `until` is the instant by which labels are known, and how far back examples go."""
+    as_of_us, window = until
+    instant, known = _instant(labels.timestamp), _instant(labels.known_at)
+    label = sqlglot.parse_one(labels.label, dialect="duckdb")
+    as_of = _literal(as_of_us)
+    conditions = [instant < as_of, known <= as_of, exp.not_(exp.paren(label).is_(exp.null()))]
+    if window is not None:
+        conditions.append(instant >= _literal(as_of_us - duration_us(window)))
+    if labels.where is not None:
+        conditions.append(exp.paren(sqlglot.parse_one(labels.where, dialect="duckdb")))
+    names = [name for name in dict.fromkeys(columns) if name not in (labels.timestamp, labels.known_at)]
+    times = dict.fromkeys((labels.timestamp, labels.known_at))
+    chosen = [
+        *(_column(name) for name in names),
+        *(exp.alias_(_instant(name), name, quoted=True) for name in times),
+        exp.alias_(exp.paren(label), labels.name, quoted=True),
+    ]
+    query = exp.select(*chosen).from_(exp.table_(table, quoted=True)).where(*conditions)
+    ordered = exp.select("*").from_(query.subquery("examples"))
+    order = dict.fromkeys((labels.timestamp, *names, labels.known_at, labels.name))
+    return ordered.order_by(*(_column(name) for name in order)).sql("duckdb")
+
+
+def spine_digest(spine: pl.DataFrame) -> str:
+    """SHA-256 of the rows."""
+    return hashlib.sha256(ipc_stream(spine.to_arrow())).hexdigest()
+
+
+def pins_document(pins: Pins) -> dict[str, object]:
+    """What the features of a dataset rest on, as JSON: equal documents give equal features."""
+    service = pins.selection.service
+    return {
+        "service": None if service is None else meaning(pins.catalog.services[service]),
+        "views": {name: [meaning(pin.record), pin.table, pin.table_version] for name, pin in pins.views.items()},
+        "on_demand": {name: meaning(record) for name, record in sorted(pins.catalog.on_demand.items())},
+    }
+
+
+def split_of(pipeline: TrainingPipeline) -> Split:
+    """The pipeline's split; one by time looks at when each label became known."""
+    if isinstance(pipeline.split, TimeSplit):
+        return replace(pipeline.split, known_at=pipeline.labels.known_at)
+    return pipeline.split
+
+
+def extract(store: FeatureStore, pipeline: TrainingPipeline, spine: pl.DataFrame, pins: Pins) -> Extracted:
+    """Save the features of a spine, as pinned, as the next version of the dataset of the pipeline's name."""
+    timestamp = pipeline.labels.timestamp
+    training = store.retrieve(spine, pins, timestamp=timestamp)
+    dataset: Dataset = training.save(pipeline.name, split_of(pipeline))
+    times = instants(spine.select(timestamp).to_arrow().column(timestamp), timestamp, "The spine").to_numpy()
+    return Extracted(
+        dataset=dataset.reference,
+        sha256=dataset.manifest.sha256,
+        rows=dataset.rows,
+        oldest_us=int(times.min()),
+        newest_us=int(times.max()),
+        watermarks_us={n: pin.watermark_us for n, pin in pins.views.items() if not pin.record.source.timeless},
+        beyond={view: counts.beyond_watermark for view, counts in training.outside.items() if counts.beyond_watermark},
+        outputs=dataset.manifest.outputs,
+    )
+
+
+def _instant(name: str) -> exp.Expression:
+    return exp.cast(_column(name), "TIMESTAMPTZ", dialect="duckdb")
+
+
+def _literal(micros: int) -> exp.Expression:
+    return exp.cast(exp.Literal.string(to_datetime(micros).isoformat()), "TIMESTAMPTZ", dialect="duckdb")
+
+
+def _column(name: str) -> exp.Column:
+    return exp.column(name, quoted=True)
