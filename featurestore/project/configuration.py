@@ -143,6 +143,14 @@ class Pipelines(_Section):
         return _listed(value)
 
 
+class Alerts(_Section):
+    """Who is told when a person is needed; each default's reason is its description."""
+
+    webhook: str | None = Field(default=None, pattern="^https?://", description="Gets the event as JSON by POST.")
+    command: str | None = Field(default=None, description="Gets the event as JSON on its standard input.")
+    timeout_seconds: float = Field(default=10.0, gt=0, description="A chat server answers in one; a tick must go on.")
+
+
 class Configuration(_Section):
     """A project's configuration; relative paths start at the folder of the file."""
 
@@ -154,6 +162,7 @@ class Configuration(_Section):
     serving: Serving = Serving()
     audit: Audit = Audit()
     pipelines: Pipelines = Pipelines()
+    alerts: Alerts = Alerts()
 
     @field_validator("definitions")
     @classmethod
@@ -224,6 +233,7 @@ def _settings() -> list[str]:
         "serving": Serving,
         "audit": Audit,
         "pipelines": Pipelines,
+        "alerts": Alerts,
     }
     names = [name for name in Configuration.model_fields if name not in sections]
     return names + [f"{section}.{key}" for section, model in sections.items() for key in model.model_fields]

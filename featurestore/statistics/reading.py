@@ -8,7 +8,7 @@ from pathlib import Path
 
 from featurestore.dtypes import DType
 from featurestore.statistics.bins import Bins
-from featurestore.statistics.counting import bins_of_values, counted_type
+from featurestore.statistics.counting import bins_of_values, counted_type, is_text
 from featurestore.statistics.files import FOLDER, Entry, Index, StatisticsFiles
 from featurestore.statistics.profile import Profile, binned, merged
 from featurestore.statistics.records import FeatureStatistics, IntervalStatistics, ViewStatistics, statistics_of
@@ -42,6 +42,51 @@ class Asked:
         before = self.end_us is not None and start is not None and start >= self.end_us
         behind = self.start_us is not None and entry.end_us is not None and entry.end_us <= self.start_us
         return not before and not behind
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalCounts:
+    """How the rows of an interval lie in each feature's bins: nulls, the bins in order, NaN and infinities."""
+
+    start_us: int | None
+    end_us: int | None
+    rows: int
+    counts: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewCounts:
+    """The counts of each interval of a view, the earliest end first, in bins that are the same in all of them.
+
+    `texts` are the features whose bins have no order.
+    """
+
+    intervals: tuple[IntervalCounts, ...] = ()
+    texts: frozenset[str] = frozenset()
+
+
+def interval_counts(files: StatisticsFiles, index: Index, features: Sequence[Shown]) -> ViewCounts:
+    """The counts of an index."""
+    read = [(entry, files.profiles(entry)) for entry in index.entries]
+    bins = {f.name: index.bins.get(f.column) or _provisional(f, (found for _, found in read)) for f in features}
+    intervals = (
+        IntervalCounts(
+            entry.start_us,
+            entry.end_us,
+            entry.rows,
+            {
+                f.name: _in_order(binned(found[f.column], bins[f.name]), bins[f.name])
+                for f in features
+                if f.column in found
+            },
+        )
+        for entry, found in read
+    )
+    return ViewCounts(tuple(intervals), frozenset(f.name for f in features if is_text(f.dtype)))
+
+
+def _in_order(profile: Profile, bins: Bins) -> tuple[int, ...]:
+    return (profile.nulls, *(profile.counts or (0,) * len(bins)), profile.nan + profile.infinite)
 
 
 def read_statistics(table: Path, name: int | None, rows: int, asked: Asked) -> ViewStatistics:

@@ -13,7 +13,14 @@ from featurestore.plan.fingerprint import publication
 from featurestore.plan.nodes import DELETED, EVENT_TIMESTAMP, Column
 from featurestore.plan.views import EVENT_ID, kept_columns, published_columns, table_name
 from featurestore.statistics.files import FOLDER, Index, StatisticsFiles
-from featurestore.statistics.reading import Asked, Shown, assembled, read_statistics
+from featurestore.statistics.reading import (
+    Asked,
+    Shown,
+    ViewCounts,
+    assembled,
+    interval_counts,
+    read_statistics,
+)
 from featurestore.statistics.recording import Change, Counted, Recorder
 from featurestore.statistics.records import ViewStatistics
 
@@ -54,6 +61,17 @@ def view_statistics(
     name, rows = (snapshot.statistics, snapshot.rows) if snapshot else (None, 0)
     of = "events" if view.aggregations else "rows"
     return read_statistics(table, name, rows, Asked(view.name, of, _kept(view), *interval))
+
+
+def view_counts(view: ViewRecord, tables: OfflineTables) -> ViewCounts:
+    """How the rows of a plain view, or the values that a windowed one published, lie in bins, interval by interval."""
+    folder = tables.directory / table_name(view) / FOLDER
+    if view.aggregations:
+        files = StatisticsFiles(folder / _folder(view))
+        return interval_counts(files, files.present() or Index(), _values(view))
+    files, snapshot = StatisticsFiles(folder), tables.snapshot(table_name(view))
+    name = snapshot.statistics if snapshot else None
+    return interval_counts(files, (None if name is None else files.index(name)) or Index(), _kept(view))
 
 
 def last_event_us(view: ViewRecord, tables: OfflineTables, name: int | None) -> int | None:

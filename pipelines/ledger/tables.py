@@ -179,6 +179,7 @@ trigger_memory = Table(
     Column("observation", Integer, nullable=False),  # the newest of the trigger
     Column("seen_us", BigInteger, nullable=False),  # when the same was last seen
     Column("times", Integer, nullable=False),  # how often
+    Column("document", Text, nullable=False),  # JSON: what was seen then
 )
 
 trigger_plans = Table(

@@ -7,51 +7,57 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from pipelines.ledger import tables
 from pipelines.ledger.records import Observation, RunState
-from pipelines.ledger.rows import encoded, observation_of
+from pipelines.ledger.rows import decoded, encoded, observation_of
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The newest observation of a trigger; the same was seen `times` times, at last at `seen_us`."""
+    """The newest observation of a trigger; the same was seen `times` times, at last at `seen_us` with `document`."""
 
     observation: Observation
     seen_us: int
     times: int
+    document: Mapping[str, object]
 
 
 def read_memory(connection: Connection, pipeline: str) -> dict[str, Memory]:
     """What the triggers of a pipeline saw last, by trigger."""
     memory, rows = tables.trigger_memory, tables.observations
-    query = select(memory.c.seen_us, memory.c.times, rows).join(rows, rows.c.number == memory.c.observation)
+    last = (memory.c.seen_us, memory.c.times, memory.c.document.label("last"))
+    query = select(*last, rows).join(rows, rows.c.number == memory.c.observation)
     found = {}
     for row in connection.execute(query.where(memory.c.pipeline == pipeline)):
         observation = observation_of(row)
-        found[observation.trigger] = Memory(observation, row.seen_us, row.times)
+        found[observation.trigger] = Memory(observation, row.seen_us, row.times, decoded(row.last))
     return found
 
 
 def remember(connection: Connection, observation: Observation) -> None:
     """Note that an observation, which was added just now, is the newest of its trigger."""
-    _forget(connection, observation.pipeline, observation.trigger)
-    row = {"pipeline": observation.pipeline, "trigger": observation.trigger, "observation": observation.number}
-    connection.execute(insert(tables.trigger_memory).values({**row, "seen_us": observation.at_us, "times": 1}))
+    row = {
+        "pipeline": observation.pipeline,
+        "trigger": observation.trigger,
+        "observation": observation.number,
+        "seen_us": observation.at_us,
+        "times": 1,
+        "document": encoded(observation.document),
+    }
+    connection.execute(delete(tables.trigger_memory).where(_of(observation.pipeline, observation.trigger)))
+    connection.execute(insert(tables.trigger_memory).values(row))
 
 
-def see_again(connection: Connection, pipeline: str, trigger: str, at_us: int) -> None:
-    """Note that a trigger saw what it saw before."""
-    columns = tables.trigger_memory.c
-    this = (columns.pipeline == pipeline) & (columns.trigger == trigger)
-    connection.execute(update(tables.trigger_memory).where(this).values(seen_us=at_us, times=columns.times + 1))
+def see_again(connection: Connection, key: tuple[str, str], at_us: int, document: Mapping[str, object]) -> None:
+    """Note that a trigger, by pipeline and name, saw what it saw before, in numbers that may differ."""
+    values = {"seen_us": at_us, "times": tables.trigger_memory.c.times + 1, "document": encoded(document)}
+    connection.execute(update(tables.trigger_memory).where(_of(*key)).values(values))
 
 
-def _forget(connection: Connection, pipeline: str, trigger: str) -> None:
-    columns = tables.trigger_memory.c
-    this = (columns.pipeline == pipeline) & (columns.trigger == trigger)
-    connection.execute(delete(tables.trigger_memory).where(this))
+def _of(pipeline: str, trigger: str) -> ColumnElement[bool]:
+    return (tables.trigger_memory.c.pipeline == pipeline) & (tables.trigger_memory.c.trigger == trigger)
 
 
 def expire_run(connection: Connection, run: int, outcome: str, at_us: int) -> None:

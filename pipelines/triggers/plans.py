@@ -34,7 +34,8 @@ class TriggerPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A pipeline as its triggers see it.
 
     `declared` are its triggers with their kinds, in order. `views` are those that it reads, `features` what of them it
-    learns from. `labels` are the paths that its labels come from. `drift` are the thresholds of its Drift check.
+    learns from, `window_us` how far back. `labels` are the paths that its labels come from. `drift` are the thresholds
+    of its Drift check.
     """
 
     pipeline: str
@@ -44,6 +45,7 @@ class TriggerPlan(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[tuple[str, str], ...]
     labels: tuple[str, ...]
     drift: dict[str, float]
+    window_us: int | None = None
 
     @property
     def triggers(self) -> dict[str, Trigger]:
@@ -116,6 +118,7 @@ def trigger_plan(pipeline: TrainingPipeline) -> TriggerPlan:
         features=tuple(dict.fromkeys((part.view.name, feature) for part in parts for feature in part.features)),
         labels=tuple(_paths(pipeline.labels.source)),
         drift=dict(checks[0].thresholds) if checks else {},
+        window_us=None if pipeline.window is None else duration_us(pipeline.window),
     )
 
 

@@ -20,7 +20,7 @@ HANDLED = "handled_us"  # in a schedule's document: the last time that was answe
 class Moved:
     """How far a feature is from the data that the champion learned from, by one distance.
 
-    `value` None: fewer rows than are asked for on one side, or fewer than could tell.
+    `value` None: fewer rows than are asked for on one side. `noise` is what chance alone gives so few rows.
     """
 
     view: str
@@ -30,11 +30,12 @@ class Moved:
     threshold: float
     rows_then: int
     rows_now: int
+    noise: float = 0.0
 
     @property
     def drifted(self) -> bool:
-        """Whether the distance is above its threshold."""
-        return self.value is not None and self.value > self.threshold
+        """Whether the distance is above its threshold, and above what chance gives."""
+        return self.value is not None and self.value > max(self.threshold, self.noise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,16 @@ class JudgedWindow:
 class Facts:
     """What readings are made of: the state of each view's table, and `base`, what the last run that trained began with.
 
-    `handled_us` is by schedule the last time that was answered (absent: none was looked at yet). `drift` and `judged`
-    are asked only where a trigger needs them; windows come in order of time.
+    `data` is the digest of all data, `champion` the run whose model is live. `seen` has the document of each trigger's
+    last reading. `drift` and `judged` are asked only where a trigger needs them; windows come in order of time.
     """
 
     now_us: int
+    data: str
     views: Mapping[str, TableState]
     base: RunBase | None
-    handled_us: Mapping[str, int]
+    champion: int | None
+    seen: Mapping[str, Mapping[str, object]]
     drift: Callable[[DataDrift], Sequence[Moved]]
     judged: Callable[[PerformanceDrop], Sequence[JudgedWindow]]
 
@@ -77,8 +80,8 @@ def read(name: str, trigger: Trigger, facts: Facts) -> Reading:
 
 
 def _schedule(name: str, cron: Cron, facts: Facts) -> Reading:
-    handled = facts.handled_us.get(name)
-    if handled is None:
+    handled = facts.seen.get(name, {}).get(HANDLED)
+    if not isinstance(handled, int):
         says = f"watched from {format_instant(facts.now_us)} on"
         return Reading(name, False, says, edge=True, document={HANDLED: facts.now_us})
     last = cron.last_us(facts.now_us)
@@ -104,25 +107,39 @@ def _new_data(name: str, trigger: NewData, facts: Facts) -> Reading:
 
 
 def _drift(name: str, trigger: DataDrift, facts: Facts) -> Reading:
-    if facts.base is None:
+    """Measured anew only when data or champion have changed."""
+    if facts.champion is None:
         return Reading(name, False, "no run has trained yet, so there is nothing to have drifted from")
+    seen, of = facts.seen.get(name, {}), {"data": facts.data, "champion": facts.champion}
+    if of.items() <= seen.items():
+        return Reading(name, bool(seen["fired"]), str(seen["says"]), document=seen)
     moved = sorted(facts.drift(trigger), key=_exceeding, reverse=True)
+    fired, says = _drift_told(trigger, moved)
+    features = [_moved_document(one) for one in moved[:20]]
+    return Reading(name, fired, says, document={**of, "fired": fired, "says": says, "features": features})
+
+
+def _drift_told(trigger: DataDrift, moved: Sequence[Moved]) -> tuple[bool, str]:
     judged = [one for one in moved if one.value is not None]
-    document = {"features": [_moved_document(one) for one in moved[:20]], "judged": len(judged)}
     if not judged:
-        return Reading(name, False, f"too few rows to judge by, {trigger.min_rows:,} are asked for", document=document)
+        return False, f"too few rows to judge by, {trigger.min_rows:,} are asked for"
     worst = judged[0]
-    more = sum(one.drifted for one in judged) - 1
     where = f"{worst.feature} of {worst.view}: {worst.distance} {worst.value:.3f}"
     if not worst.drifted:
-        return Reading(name, False, f"most of all {where}, {worst.threshold:g} would be drift", document=document)
+        chance = (
+            "" if worst.value is None or worst.value <= worst.threshold else ", but so few rows move that far by chance"
+        )
+        return False, f"most of all {where}, {worst.threshold:g} would be drift{chance}"
+    more = sum(one.drifted for one in judged) - 1
     others = f", and {more} more" if more else ""
-    says = f"{where}, above {worst.threshold:g} over the last {format_duration(duration_us(trigger.window))}{others}"
-    return Reading(name, True, says, document=document)
+    return (
+        True,
+        f"{where}, above {worst.threshold:g} over the last {format_duration(duration_us(trigger.window))}{others}",
+    )
 
 
-def _exceeding(moved: Moved) -> float:
-    return -1.0 if moved.value is None else moved.value / moved.threshold
+def _exceeding(moved: Moved) -> tuple[bool, float]:
+    return moved.drifted, -1.0 if moved.value is None else moved.value / moved.threshold
 
 
 def _moved_document(moved: Moved) -> dict[str, object]:
@@ -134,6 +151,7 @@ def _moved_document(moved: Moved) -> dict[str, object]:
         "threshold": moved.threshold,
         "rows_then": moved.rows_then,
         "rows_now": moved.rows_now,
+        "noise": moved.noise,
     }
 
 

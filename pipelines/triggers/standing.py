@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from pipelines.ledger import tables
-from pipelines.ledger.records import Run, RunState, Verdict
-from pipelines.ledger.runs import RunFilter, read_attempts, read_runs
+from pipelines.ledger.records import CHAMPION_ALIAS, Run, RunState, Verdict
+from pipelines.ledger.runs import RunFilter, read_attempts, read_run, read_runs
 from pipelines.ledger.triggers import Memory, read_base, read_memory
+from pipelines.ledger.versions import find_model, read_alias
 from pipelines.triggers.decision import BREAKER, BY_HAND, Ended, Ending, Left, Standing, Waiting
 
 _LOOKED_AT = 200  # runs; an older one decides nothing any more
@@ -18,20 +19,22 @@ _LOOKED_AT = 200  # runs; an older one decides nothing any more
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the ledger knows of a pipeline: how it stands, what its triggers saw, and the last run that trained.
+    """What the ledger knows of a pipeline: how it stands, and what its triggers saw.
 
-    `standing` lacks the present: the clock, the data and what holds runs back.
+    `standing` lacks the present: the clock, the data and what holds runs back. `trained` is the last run that trained,
+    `champion` the one whose model is live.
     """
 
     standing: Standing
     memory: Mapping[str, Memory]
-    trained: Run | None
+    trained: Run | None = None
+    champion: Run | None = None
 
 
 def read_known(connection: Connection | None, pipeline: str) -> Known:
     """What the ledger knows of a pipeline; nothing while there is no ledger (None)."""
     if connection is None:
-        return Known(Standing(0), {}, None)
+        return Known(Standing(0), {})
     runs = read_runs(connection, RunFilter(pipeline, "run", limit=_LOOKED_AT))
     memory = read_memory(connection, pipeline)
     over = list(_ended(connection, runs))
@@ -44,7 +47,13 @@ def read_known(connection: Connection | None, pipeline: str) -> Known:
         ended=tuple(ended for _, ended in over),
         called=called.observation.run if called else None,
     )
-    return Known(standing, memory, trained[0] if trained else None)
+    return Known(standing, memory, trained[0] if trained else None, _champion(connection, pipeline))
+
+
+def _champion(connection: Connection, pipeline: str) -> Run | None:
+    version = read_alias(connection, pipeline, CHAMPION_ALIAS)
+    model = None if version is None else find_model(connection, pipeline, version)
+    return None if model is None else read_run(connection, model.run)
 
 
 def _waiting(runs: Sequence[Run]) -> Waiting | None:

@@ -32,14 +32,14 @@ from pipelines.triggers.data import DataState, data_state
 from pipelines.triggers.decision import BREAKER, NEW, Decided, Noted, decide, is_news
 from pipelines.triggers.features import FeaturesOnTime
 from pipelines.triggers.plans import Plans, TriggerPlan, current_plans
-from pipelines.triggers.readings import HANDLED, Facts, JudgedWindow, Moved, read
-from pipelines.triggers.standing import Known, read_known
+from pipelines.triggers.readings import Facts, JudgedWindow, Moved, read
+from pipelines.triggers.standing import read_known
 
 if TYPE_CHECKING:
     from featurestore.store import FeatureStore
 
 Judged = Callable[[TriggerPlan, PerformanceDrop], Sequence[JudgedWindow]]
-Drifts = Callable[[TriggerPlan, DataDrift, RunBase, DataState], Sequence[Moved]]
+Drifts = Callable[[TriggerPlan, DataDrift, RunBase, Mapping[str, TableState]], Sequence[Moved]]
 Caller = Callable[[Mapping[str, object]], str]
 
 
@@ -194,7 +194,7 @@ class _Look:
         for note in notes:
             settled = replace(note, run=waiting) if note.run == NEW else note
             if not is_news(settled, memory.get(note.trigger)):
-                see_again(connection, self.plan.pipeline, note.trigger, self.now_us)
+                see_again(connection, (self.plan.pipeline, note.trigger), self.now_us, note.document)
                 continue
             observation = insert_observation(connection, self._observation(settled))
             remember(connection, observation)
@@ -241,23 +241,21 @@ class _Look:
         )
 
     def _facts(self) -> Facts:
-        base = self._base(self.known)
-        outside, plan = self.ticker.outside, self.plan
-        handled = {trigger: seen.observation.document.get(HANDLED) for trigger, seen in self.known.memory.items()}
+        trained, champion = self.known.trained, self.known.champion or self.known.trained
+        outside, plan, views = self.ticker.outside, self.plan, self.data.views
         return Facts(
             now_us=self.now_us,
-            views=self.data.views,
-            base=base,
-            handled_us={trigger: us for trigger, us in handled.items() if isinstance(us, int)},
-            drift=lambda trigger: outside.drifts(plan, trigger, base, self.data) if base else (),
+            data=self.data.digest,
+            views=views,
+            base=None if trained is None else self._base(trained),
+            champion=None if champion is None else champion.number,
+            seen={trigger: seen.document for trigger, seen in self.known.memory.items()},
+            drift=lambda trigger: outside.drifts(plan, trigger, self._base(champion), views) if champion else (),
             judged=lambda trigger: outside.judged(plan, trigger),
         )
 
-    def _base(self, known: Known) -> RunBase | None:
-        """What the last run that trained began with; found out, and kept, where nobody noted it."""
-        if known.trained is None:
-            return None
-        run = known.trained
+    def _base(self, run: Run) -> RunBase:
+        """What a run began with; found out, and kept, where nobody noted it."""
         with self.ticker.ledger.reading() as connection:
             base = None if connection is None else read_base(connection, run.number)
         if base is not None:
@@ -285,5 +283,4 @@ class _Look:
 
 def _noted(seen: Memory) -> Noted:
     observation = seen.observation
-    edge = HANDLED in observation.document
-    return Noted(observation.trigger, observation.decision, observation.reason, observation.run, edge)
+    return Noted(observation.trigger, observation.decision, observation.reason, observation.run)

@@ -16,7 +16,6 @@ from pipelines.definition.triggers import DataDrift, PerformanceDrop
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.ledger.records import CodeVersion, GateResult, Observation, Run, RunState, Verdict
 from pipelines.ledger.triggers import RunBase
-from pipelines.triggers.data import DataState
 from pipelines.triggers.leases import held
 from pipelines.triggers.plans import TriggerPlan
 from pipelines.triggers.readings import JudgedWindow, Moved
@@ -112,7 +111,7 @@ class Shop:
 
     # what is outside
 
-    def drifts(self, plan: TriggerPlan, trigger: DataDrift, base: RunBase, data: DataState) -> Sequence[Moved]:
+    def drifts(self, plan: TriggerPlan, trigger: DataDrift, base: RunBase, _: object) -> Sequence[Moved]:
         return self.moved
 
     def windows(self, plan: TriggerPlan, trigger: PerformanceDrop) -> Sequence[JudgedWindow]:
