@@ -28,7 +28,7 @@ from pipelines.ledger.triggers import (
     see_again,
     set_base,
 )
-from pipelines.triggers.data import DataState, data_state
+from pipelines.triggers.data import data_state
 from pipelines.triggers.decision import BREAKER, NEW, Decided, Noted, decide, is_news
 from pipelines.triggers.features import FeaturesOnTime
 from pipelines.triggers.plans import Plans, TriggerPlan, current_plans
