@@ -8,14 +8,15 @@ from featurestore.errors import GateRefused, UnknownNameError
 from pipelines.definition.model_gate import Behaves
 from pipelines.ledger.records import AliasMove, GateResult, ModelState, ModelVersion
 from pipelines.models.document import ModelDocument
+from pipelines.models.states import check_move
 from pipelines.reports import GateReport
 from pipelines.rooms import PipelineRooms
 from pipelines.steps.verify import Server, fresh_server, verify
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
-    """A version that a person approved: the serving gate's report, and the alias that moved."""
+class Promotion:
+    """A version that became champion: the serving gate's report, and the alias that moved."""
 
     model: ModelVersion
     report: GateReport
@@ -44,36 +45,54 @@ def approve(
     *,
     actor: str | None = None,
     server: Server | None = None,
-) -> Approval:
-    """Approve a version that waits for it, verify it, and make it the champion.
+) -> Promotion:
+    """Approve a version that waits for a person, verify it, and make it the champion.
 
-    A version that was approved before and not promoted goes on from there. Raises UnknownNameError, InputError for one
-    that waits for nothing, GateRefused when it met no bound or does not behave in the server, and ConflictError when
-    another champion came since its gate compared it.
+    Raises UnknownNameError, InputError for one that does not wait, GateRefused when it met no bound or does not behave
+    in the server, and ConflictError when another champion came since its gate compared it.
+    """
+    rooms.models.approve(rooms.ledger.model(name, version), reason, actor)
+    return promote_version(rooms, name, version, reason, actor=actor, server=server)
+
+
+def promote_version(
+    rooms: PipelineRooms,
+    name: str,
+    version: int,
+    reason: str,
+    *,
+    actor: str | None = None,
+    server: Server | None = None,
+) -> Promotion:
+    """Verify a version that was approved, and make it the champion.
+
+    Raises UnknownNameError, InputError for one that was not approved, GateRefused when it does not behave in the
+    server, and ConflictError when another champion came since its gate compared it.
     """
     model = rooms.ledger.model(name, version)
-    if model.state not in (ModelState.APPROVED, ModelState.VERIFIED):
-        model = rooms.models.approve(model, reason, actor)
+    if model.state is not ModelState.VERIFIED:
+        check_move(model, ModelState.VERIFIED, "only an approved version is promoted.")
     try:
         behaves = rooms.pipeline(name).behaves()
-    except UnknownNameError:  # a pipeline that is declared no more: its model can still be approved
+    except UnknownNameError:  # a pipeline that is declared no more: its model can still be promoted
         behaves = None
     report = verify_version(rooms, model, behaves, server)
-    rooms.ledger.add_gate_result(
-        None,
-        GateResult(
-            number=0,
-            run=model.run,
-            pipeline=name,
-            gate=report.gate,
-            verdict=report.verdict,
-            policy=report.policy,
-            at_us=rooms.ledger.now_us(),
-            summary=report.summary,
-            document={"report": report},
-        ),
-    )
+    rooms.ledger.add_gate_result(None, _outside_a_run(rooms, model, report))
     if not report.verdict.passed:
-        raise GateRefused(f"Model {name}@{version} does not behave as in training: {report.summary}")
+        raise GateRefused(f"Model {name}@{version} does not behave as in training. {report.summary}")
     move = rooms.models.promote(rooms.ledger.model(name, version), reason, actor)
-    return Approval(rooms.ledger.model(name, version), report, move)
+    return Promotion(rooms.ledger.model(name, version), report, move)
+
+
+def _outside_a_run(rooms: PipelineRooms, model: ModelVersion, report: GateReport) -> GateResult:
+    return GateResult(
+        number=0,
+        run=model.run,
+        pipeline=model.model,
+        gate=report.gate,
+        verdict=report.verdict,
+        policy=report.policy,
+        at_us=rooms.ledger.now_us(),
+        summary=report.summary,
+        document={"report": report},
+    )

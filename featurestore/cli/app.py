@@ -21,6 +21,7 @@ from featurestore.cli import (
     models,
     offline,
     online,
+    pipeline,
     push,
     quarantine,
     ranges,
@@ -63,6 +64,7 @@ app.add_typer(datasets.app, name="dataset")
 app.add_typer(online.app, name="online")
 app.add_typer(models.app, name="model")
 app.add_typer(keys.app, name="keys")
+app.add_typer(pipeline.app, name="pipeline")
 
 
 def _print_version(wanted: bool) -> None:

@@ -110,11 +110,10 @@ class ModelRegistry:
 
         Raises InputError when there is none, and ModelFileError for a file that was altered, which is quarantined.
         """
-        champion = self.champion(model)
+        occasion, champion = self._occasion(reason, actor), self.champion(model)
         target = self._earlier(model, champion, to)
         check_move(target, ModelState.CHAMPION, "only a version that was champion before can be rolled back to.")
         self._usable(target)
-        occasion = self._occasion(reason, actor)
         with self.ledger.writing() as connection:
             expected = None if champion is None else champion.version
             change = AliasChange(model, CHAMPION_ALIAS, expected, target.version, rollback=True)

@@ -30,8 +30,8 @@ from pipelines.definition.pipeline import TrainingPipeline
 class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     """A saved dataset of examples, in the order of their instants.
 
-    `oldest_us` and `newest_us` are the first and the last example's instant, `watermarks_us` say up to where each view
-    that has a time is committed (None: nothing is), and `beyond` how many examples lie at or after that.
+    `oldest_us` and `newest_us` are the first and the last example's instant. `watermarks_us` say up to where each view
+    that has a time is committed (None: nothing is); `left_out` examples lie at or after one of them.
     """
 
     dataset: str
@@ -40,7 +40,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     oldest_us: int
     newest_us: int
     watermarks_us: dict[str, int | None]
-    beyond: dict[str, int]
+    left_out: int
     outputs: dict[str, str]
 
 
@@ -124,9 +124,29 @@ def split_of(pipeline: TrainingPipeline) -> Split:
     return pipeline.split
 
 
+def watermarks(pins: Pins) -> dict[str, int | None]:
+    """Up to where each view that has a time is committed."""
+    return {name: pin.watermark_us for name, pin in pins.views.items() if not pin.record.source.timeless}
+
+
+def committed_examples(spine: pl.DataFrame, timestamp: str, pins: Pins) -> pl.DataFrame:
+    """The examples before every watermark: at later ones features may still change, and are older than in serving."""
+    ends = [end for end in watermarks(pins).values() if end is not None]
+    return spine.filter(pl.col(timestamp) < to_datetime(min(ends))) if ends else spine
+
+
 def extract(store: FeatureStore, pipeline: TrainingPipeline, spine: pl.DataFrame, pins: Pins) -> Extracted:
-    """Save the features of a spine, as pinned, as the next version of the dataset of the pipeline's name."""
-    timestamp = pipeline.labels.timestamp
+    """Save the features of the committed examples of a spine as the next version of the pipeline's dataset.
+
+    Raises InputError when none is committed.
+    """
+    timestamp, known = pipeline.labels.timestamp, spine.height
+    spine = committed_examples(spine, timestamp, pins)
+    if spine.is_empty():
+        raise InputError(
+            f"Pipeline '{pipeline.name}': all {known:,} examples lie beyond what its views have committed; run "
+            "`featurestore materialize` first."
+        )
     training = store.retrieve(spine, pins, timestamp=timestamp)
     dataset: Dataset = training.save(pipeline.name, split_of(pipeline))
     times = instants(spine.select(timestamp).to_arrow().column(timestamp), timestamp, "The spine").to_numpy()
@@ -136,8 +156,8 @@ def extract(store: FeatureStore, pipeline: TrainingPipeline, spine: pl.DataFrame
         rows=dataset.rows,
         oldest_us=int(times.min()),
         newest_us=int(times.max()),
-        watermarks_us={n: pin.watermark_us for n, pin in pins.views.items() if not pin.record.source.timeless},
-        beyond={view: counts.beyond_watermark for view, counts in training.outside.items() if counts.beyond_watermark},
+        watermarks_us=watermarks(pins),
+        left_out=known - spine.height,
         outputs=dataset.manifest.outputs,
     )
 
