@@ -6,7 +6,7 @@ import html
 import re
 import unicodedata
 
-_LONGEST = 46  # characters
+_LONGEST = 72  # characters
 _ADVANCE, _PADDING = 7.3, 26.0  # of a character of 12 pixels in a monospaced font; of both sides together
 _NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
