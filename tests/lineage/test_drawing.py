@@ -180,7 +180,7 @@ def test_names_are_escaped_in_svg() -> None:
 
 def test_long_names_lose_their_middle_and_keep_it_as_a_title() -> None:
     name = "the_mean_delay_of_all_flights_that_landed_on_the_route_in_the_last_28_days_of_the_year"
-    assert shortened(name) == "the_mean_delay_of_all_flights_that_l…route_in_the_last_28_days_of_the_year"
+    assert shortened(name) == "the_mean_delay_of_all_flights_that_l…ute_in_the_last_28_days_of_the_year"
     assert shortened(name[:72]) == name[:72]
     graph = Lineage((Node("view", "v"), Node("view", "v", name)), ())
     assert f"<title>{name}</title>" in graph.to_svg()
@@ -242,6 +242,23 @@ def test_boxes_stand_apart_and_arrows_go_around_them_from_left_to_right(graph: L
         assert xs == sorted(xs)
         assert all(0 <= x <= found.width and 0 <= y <= found.height for x, y in route.points)
     assert all(box.x >= 0 and box.y >= 0 for box in found.boxes)
+
+
+def test_arrows_past_a_layer_have_lanes_of_their_own() -> None:
+    columns = [[Node("view", name, f"c{place}") for place in range(4)] for name in "abc"]
+    first, middle, last = columns
+    short = [Edge(first[0], middle[0], "value"), Edge(middle[0], last[0], "value")]
+    long = [Edge(one, other, "value") for one, other in zip(first, last, strict=True)]
+    found = layout(drawing(Lineage(tuple(node for nodes in columns for node in nodes), (*short, *long))))
+    lanes = [route.points[1][1] for route in found.routes if len(route.points) == 4]
+    assert len(set(lanes)) == len(lanes) == 4
+
+
+def test_an_arrow_that_is_a_value_too_is_full() -> None:
+    edges = (Edge(TEMP, COLD, "value"), Edge(TEMP, COLD, "key"))
+    for order in (edges, edges[::-1]):
+        [arrow] = drawing(Lineage((TEMP, COLD), order)).arrows
+        assert arrow.value
 
 
 @given(graph=graphs())

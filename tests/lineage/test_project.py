@@ -309,6 +309,23 @@ def test_a_model_of_a_service_that_is_as_it_was_comes_from_its_features(store: F
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("features=[last, ratio]", 'features=[last[["amount"]], ratio]'),
+        ('pl.col("price") / pl.col("amount")', 'pl.col("price") * 2'),
+    ],
+    ids=["the service", "its on-demand view"],
+)
+def test_a_model_of_a_service_that_changed_since_comes_from_all_columns_of_the_views(
+    store: FeatureStore, tmp_path: Path, before: str, after: str
+) -> None:
+    store.record_model("direct", service="buyer")
+    define(tmp_path, PURCHASES.replace(before, after))
+    store.apply()
+    assert direct(store.lineage(), "direct@1") == {"buyer": "named", "last:*": "value"}
+
+
 def test_the_newest_dataset_and_model_are_meant_without_a_version(store: FeatureStore) -> None:
     for _ in range(2):
         save(store, "train")
