@@ -1,6 +1,6 @@
-"""HTTP/1.1 with a deadline for what uvicorn has none for: that a request's head arrives.
+"""HTTP/1.1 with limits for what uvicorn has none for: senders and readers that are slow, and heads without end.
 
-A connection that sends nothing, or its head byte by byte, is closed; the body has its own deadline in the gate.
+A body has its own limits in the gate; here only what is still sent of it after it was refused.
 """
 
 from __future__ import annotations
@@ -8,15 +8,31 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-_BODY = b'{"error":{"type":"RequestTimeout","message":"The request did not arrive in time; send it faster."}}'
-_HEAD = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
-_TIMEOUT = b"%scontent-length: %d\r\n\r\n%s" % (_HEAD, len(_BODY), _BODY)
+HEAD_BYTES = 65_536  # what most servers take, and eight times what most proxies send
+
+
+def _ending(status: bytes, kind: str, message: str) -> bytes:
+    """An answer that ends its connection."""
+    body = msgspec.json.encode({"error": {"type": kind, "message": message}})
+    head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
+
+
+_LATE = _ending(b"408 Request Timeout", "RequestTimeout", "The request did not arrive in time; send it faster.")
+_LONG = _ending(
+    b"431 Request Header Fields Too Large", "TooLarge", f"The head is larger than {HEAD_BYTES:,} bytes; send less."
+)
+_WRONG = _ending(b"400 Bad Request", "BadRequest", "This is no HTTP/1.1 request.")
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol; a head that is not whole `receive_seconds` after its beginning ends the connection."""
+    """uvicorn's protocol; a connection ends `receive_seconds` after any of these began to be waited for.
+
+    A head that is not whole; the rest of a body that was answered before it came; a reader that takes nothing.
+    """
 
     receive_seconds: ClassVar[float] = 5.0
 
@@ -24,41 +40,98 @@ class Protocol(HttpToolsProtocol):
         """The connection is open: the first head is awaited."""
         super().connection_made(transport)
         self._in_head = True
+        self._in_body = False
+        self._head_size = 0
         self._awaited: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived; a head that they do not complete is awaited from now on."""
+        was_in_head = self._in_head
         super().data_received(data)
-        if self._in_head and self._awaited is None:
-            self._await_head()
+        if self._in_head:
+            if self._awaited is None:
+                self._await_head()
+            if was_in_head:
+                self._head_size += len(data)
+                if self._head_size > HEAD_BYTES:
+                    self._end(_LONG)
+
+    def send_400_response(self, _: str) -> None:
+        """What arrived cannot be parsed."""
+        self._end(_WRONG)
 
     def on_message_begin(self) -> None:
         """A head begins."""
         self._in_head = True
+        self._head_size = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
+        self._in_body = True
         self._stop_waiting()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is whole."""
+        self._in_body = False
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer was sent; what is still to come of a body is thrown away, for a while."""
+        super().on_response_complete()
+        if self._in_body and self._awaited is None:
+            self._awaited = self.loop.call_later(self.receive_seconds, self.transport.close)
+
+    def pause_writing(self) -> None:
+        """The caller takes the answer more slowly than it is written."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """The caller has taken most of it."""
+        super().resume_writing()
+        self._stop_waiting_for_reader()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._stop_waiting()
         super().connection_lost(exc)
+        self._stop_waiting_for_reader()
 
     def _await_head(self) -> None:
-        self._awaited = self.loop.call_later(self.receive_seconds, self._expire)
+        self._awaited = self.loop.call_later(self.receive_seconds, self._end, _LATE)
 
     def _stop_waiting(self) -> None:
         if self._awaited is not None:
             self._awaited.cancel()
             self._awaited = None
 
-    def _expire(self) -> None:
-        self._awaited = None
-        if not self.transport.is_closing():
-            self.transport.write(_TIMEOUT)
-            self.transport.close()
+    def _await_reader(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(self.receive_seconds, self._look_at_reader, left)
+
+    def _look_at_reader(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() < before:
+            self._await_reader()
+        else:
+            self.transport.abort()
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _end(self, answer: bytes) -> None:
+        """Answer, unless that would fall into another answer, and hang up."""
+        self._stop_waiting()
+        cycle: RequestResponseCycle | None = self.cycle
+        if self.transport.is_closing():
+            return
+        if cycle is None or cycle.response_complete:
+            self.transport.write(answer)
+        self.transport.close()

@@ -1,0 +1,116 @@
+"""Callers that send or read slowly, or without end: each is hung up on, and none holds up the others."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+
+import msgspec
+import pytest
+
+from tests.serving.callers import Caller, head
+from tests.serving.servers import Running, running, shop
+
+RECEIVE_SECONDS = 1.0
+SLACK_SECONDS = 2.0  # a machine may be busy
+SLOW = 100  # of each kind
+QUESTION = {"features": ["last:items"], "entities": [{"customer": name} for name in "abcdefghij"]}
+FEATURES = b"POST /v1/features HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+A_HEAD = FEATURES + b"x-slow: "
+A_BODY = FEATURES + b'content-length: 1000\r\n\r\n{"entities":'
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    root = tmp_path_factory.mktemp("shop")
+    shop(root).close()
+    with running(root, FEATURESTORE_SERVING__RECEIVE_SECONDS=str(RECEIVE_SECONDS)) as server:
+        yield server
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a server said until it hung up, and after how many seconds it did."""
+
+    said: bytes
+    seconds: float
+
+
+def dripped(server: Running, begin: bytes, drop: bytes) -> Ended:
+    """What comes of a request that goes on forever, a drop at a time."""
+    host, port = server.url.removeprefix("http://").split(":")
+    said, began = b"", time.monotonic()
+    with socket.create_connection((host, int(port))) as connection:
+        connection.settimeout(0.1)
+        try:
+            connection.sendall(begin)
+            while time.monotonic() - began < 10 * RECEIVE_SECONDS:
+                try:
+                    received = connection.recv(65_536)
+                    if not received:
+                        return Ended(said, time.monotonic() - began)
+                    said += received
+                except TimeoutError:
+                    connection.sendall(drop)
+        except ConnectionError:
+            return Ended(said, time.monotonic() - began)
+    raise AssertionError(f"The connection is open still: {said!r}")
+
+
+@pytest.mark.parametrize(
+    ("begin", "drop", "status"),
+    [
+        pytest.param(b"", b"", 408, id="no word"),
+        pytest.param(A_HEAD, b"x", 408, id="head"),
+        pytest.param(A_BODY, b" ", 408, id="body"),
+        pytest.param(FEATURES + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n", 408, id="chunks"),
+        pytest.param(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n", b" ", 404, id="no such path"),
+        pytest.param(FEATURES + b"content-length: 2000000\r\n\r\n", b" " * 1000, 413, id="large body"),
+        pytest.param(A_HEAD + b"x" * 100_000, b"x", 431, id="large head"),
+        pytest.param(b"\x16\x03\x01 not HTTP", b"", 400, id="no HTTP"),
+    ],
+)  # fmt: skip
+def test_a_request_without_end_is_answered_and_hung_up_on(
+    server: Running, begin: bytes, drop: bytes, status: int
+) -> None:
+    ended = dripped(server, begin, drop)
+    assert ended.said.startswith(b"HTTP/1.1 %d " % status)
+    assert msgspec.json.decode(ended.said.partition(b"\r\n\r\n")[2])["error"]["message"]
+    assert ended.seconds < 2 * RECEIVE_SECONDS + SLACK_SECONDS
+
+
+def test_a_reader_that_takes_nothing_of_its_answers_is_hung_up_on(server: Running) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    body = msgspec.json.encode({**QUESTION, "entities": [{"customer": "a" * 50}] * 1_000})
+    request = head("POST", "/v1/features", {}, len(body)) + body
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect((host, int(port)))
+        connection.settimeout(10)
+        with pytest.raises(ConnectionError):
+            connection.sendall(request * 500)  # each answer has 80 kB
+
+
+def test_200_slow_sockets_hold_up_no_healthy_caller(server: Running) -> None:
+    async def p99(caller: Caller) -> float:
+        return sorted([(await caller.features(**QUESTION)).seconds for _ in range(300)])[-4]
+
+    async def times_slower() -> float:
+        """How many times longer healthy callers wait beside slow ones; endless when those went before the end."""
+        caller = await Caller.open(server.url)
+        alone = await p99(caller)
+        slow = [await Caller.open(server.url) for _ in range(2 * SLOW)]
+        began = time.monotonic()
+        waiting = [asyncio.create_task(one.send(A_HEAD if i % 2 else A_BODY)) for i, one in enumerate(slow)]
+        beside = await p99(caller)
+        held = time.monotonic() - began < RECEIVE_SECONDS
+        assert {(await told).status for told in waiting} == {408}
+        for one in (*slow, caller):
+            one.close()
+        return beside / alone if held else inf
+
+    assert any(asyncio.run(times_slower()) < 2 for _ in range(5))  # a machine that stalls does so now and then
