@@ -9,6 +9,7 @@ from functools import cached_property
 
 import msgspec
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from featurestore.dataset import Dataset
 from featurestore.pinning import Pins
@@ -160,7 +161,8 @@ class Flow:
         def compute() -> Done[Trained]:
             estimator = train.made_estimator(self.pipeline.estimator, self.settings)
             signature = train.signature_of(self.pipeline, self._plan, extracted.outputs, estimator)
-            trained = train.train(estimator, self._rows(extracted).train, signature)
+            threads = self.rooms.store.configuration.pipelines.threads
+            trained = train.train(estimator, self._rows(extracted).train, signature, threads)
             content = model_bytes(estimator)
             check_types(content, self.rooms.models.trusted)
             return Done(trained, {"model": self.rooms.artifacts.keep(content, SUFFIX)})
@@ -184,20 +186,14 @@ class Flow:
             }
 
         def compute() -> Done[Evaluated]:
-            parts = self._rows(extracted)
+            parts, timestamp = self._rows(extracted), self.pipeline.labels.timestamp
             candidate = Contestant(self._model(), trained.signature)
-            evaluated, table = evaluate.evaluate(candidate, parts, sliced, self._champion(parts))
-            timestamp = self.pipeline.labels.timestamp
-            return Done(
-                evaluated,
-                {
-                    "scores": self._parquet(table),
-                    "golden": self._parquet(evaluate.golden_requests(candidate, parts, timestamp, golden)),
-                    "curves": self.rooms.artifacts.keep(
-                        msgspec.json.encode(evaluate.curves(candidate, parts)), ".json"
-                    ),
-                },
-            )
+            with threadpool_limits(self.rooms.store.configuration.pipelines.threads):
+                evaluated, table = evaluate.evaluate(candidate, parts, sliced, self._champion(parts))
+                asked = evaluate.golden_requests(candidate, parts, timestamp, golden)
+                drawn = msgspec.json.encode(evaluate.curves(candidate, parts))
+            kept = {"scores": self._parquet(table), "golden": self._parquet(asked)}
+            return Done(evaluated, kept | {"curves": self.rooms.artifacts.keep(drawn, ".json")})
 
         code = (evaluate, metrics, frames, scoring)
         return self.stepper.do(Task("evaluate", Evaluated, code, needs, compute))

@@ -132,6 +132,9 @@ class Pipelines(_Section):
     """Where training pipelines keep what they make, and which types a stored model may be made of."""
 
     path: str = Field(default="data/pipelines", description="Beside the stores, in the folder that a project ignores.")
+    threads: int | None = Field(
+        default=None, ge=1, description="An estimator takes what the machine has, unless others need it too."
+    )
     trusted_types: tuple[str, ...] = Field(
         default=(), description="What skops trusts, and scikit-learn's tree ensembles, needs no entry."
     )

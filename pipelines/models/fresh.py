@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -41,7 +42,12 @@ def served_afresh(order: Order) -> Served:
     command = [sys.executable, "-m", "pipelines.models.fresh"]
     try:
         run = subprocess.run(
-            command, input=msgspec.json.encode(order), capture_output=True, check=False, timeout=_SECONDS
+            command,
+            input=msgspec.json.encode(order),
+            env=os.environ | {"OMP_NUM_THREADS": "1"},  # one row is no work to share, and waking threads takes longer
+            capture_output=True,
+            check=False,
+            timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
         raise PipelineError(f"The stored model did not answer within {_SECONDS} s in a process of its own.") from error

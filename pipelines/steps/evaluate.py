@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from featurestore.errors import InputError, UnknownNameError
 from featurestore.store import FeatureStore
@@ -150,8 +151,10 @@ def _importance(candidate: Contestant, test: pl.DataFrame) -> dict[str, float]:
     def value(of: pl.DataFrame) -> float:
         return measured(metric, labels, score(candidate.model, of, signature.kind)) or 0.0
 
-    draw, whole, found = np.random.default_rng(0), value(frame), dict[str, float]()
-    for name in signature.names:
-        shuffled = frame.with_columns(frame[name].gather(draw.permutation(rows.height)))
-        found[name] = sign * (whole - value(shuffled))
+    draw, found = np.random.default_rng(0), dict[str, float]()
+    with threadpool_limits(1):  # so few rows are no work to share
+        whole = value(frame)
+        for name in signature.names:
+            shuffled = frame.with_columns(frame[name].gather(draw.permutation(rows.height)))
+            found[name] = sign * (whole - value(shuffled))
     return dict(sorted(found.items(), key=lambda item: -item[1]))

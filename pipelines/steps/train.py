@@ -7,6 +7,7 @@ from time import perf_counter
 
 import msgspec
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from featurestore.errors import InputError, PipelineError, closest_first
 from featurestore.plan.lookup import LookupPlan
@@ -71,13 +72,15 @@ def signature_of(
     )
 
 
-def train(estimator: object, rows: pl.DataFrame, signature: Signature) -> Trained:
-    """Fit the estimator on the rows; raises PipelineError when it cannot be fitted."""
+def train(estimator: object, rows: pl.DataFrame, signature: Signature, threads: int | None = None) -> Trained:
+    """Fit the estimator on the rows, with at most so many threads; raises PipelineError when it cannot be fitted."""
     labels = label_values(rows, signature.label, signature.kind)
     targets = labels.astype("int8") if signature.kind == "classification" else labels
+    frame = model_frame(rows, signature.inputs)
     began = perf_counter()
     try:
-        estimator.fit(model_frame(rows, signature.inputs), targets)  # type: ignore[attr-defined]  # made_estimator looked
+        with threadpool_limits(threads):
+            estimator.fit(frame, targets)  # type: ignore[attr-defined]  # made_estimator looked
     except Exception as error:
         raise PipelineError(
             f"The estimator {type(estimator).__name__} cannot be fitted: {type(error).__name__}: {error}"

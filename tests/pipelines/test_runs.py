@@ -85,6 +85,22 @@ def test_only_labels_known_at_the_run_are_learned_from(shop: Shop) -> None:
     assert dataset.height == late.height
 
 
+def test_a_row_trains_only_if_its_label_was_known_before_the_validation(shop: Shop) -> None:
+    report = shop.run()
+    parts = shop.store.datasets.get(str(report.steps[0].result["dataset"])).split()
+    begins = parts["validation"]["ordered_at"].min()
+    assert parts["train"]["known_at"].max() < begins  # type: ignore[operator]  # instants
+    assert report.steps[2].result["rows"] == {**{part: rows.height for part, rows in parts.items()}, "left_out": 120}
+
+
+def test_examples_beyond_what_is_committed_are_left_out(shop: Shop) -> None:
+    shop.clock.at = day(24, 12)
+    report = shop.run()
+    assert report.steps[0].result["left_out"] == 61  # from the watermark to a day before the run, both included
+    dataset = shop.store.datasets.get(str(report.steps[0].result["dataset"])).to_polars()
+    assert dataset["ordered_at"].max() < day(22, 12)  # type: ignore[operator]  # instants
+
+
 def test_the_same_inputs_are_not_computed_again(shop: Shop) -> None:
     shop.run()
     again = shop.run()
