@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from featurestore.store import FeatureStore
-from pipelines.artifacts import Artifacts
 from pipelines.loading import load_pipeline, load_pipelines
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pipelines.artifacts import Artifacts
     from pipelines.definition.pipeline import TrainingPipeline
     from pipelines.ledger import Ledger
     from pipelines.models.registry import ModelRegistry
@@ -33,6 +33,8 @@ class PipelineRooms:
     @cached_property
     def artifacts(self) -> Artifacts:
         """The files that steps leave."""
+        from pipelines.artifacts import Artifacts
+
         return Artifacts(self.store.root, self.folder, self.store.now_us)
 
     @cached_property

@@ -28,6 +28,7 @@ from featurestore.cli import (
     serve,
     statistics,
     status,
+    triggers,
     versions,
 )
 from featurestore.cli.output import print_error
@@ -59,12 +60,16 @@ app.command("describe")(describe.describe)
 app.command("status")(status.status)
 app.command("stats")(statistics.stats)
 app.command("serve")(serve.serve)
+app.command("tick")(triggers.tick)
+app.command("watch")(triggers.watch)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(online.app, name="online")
 app.add_typer(models.app, name="model")
 app.add_typer(keys.app, name="keys")
 app.add_typer(pipeline.app, name="pipeline")
+pipeline.app.command("why")(triggers.why)
+pipeline.app.command("backtest")(triggers.backtest)
 
 
 def _print_version(wanted: bool) -> None:

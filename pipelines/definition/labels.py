@@ -8,7 +8,6 @@ from dataclasses import KW_ONLY, dataclass, field
 from featurestore.definitions.faults import Faults, Location
 from featurestore.definitions.sources import TableSource
 from featurestore.errors import InputError
-from featurestore.sql import check_expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,8 @@ class LabelSource:
 
     @staticmethod
     def _check_expression(faults: Faults, expression: str) -> None:
+        from featurestore.sql import check_expression  # takes a while to import, and triggers need no labels
+
         try:
             check_expression(expression)
         except InputError as error:

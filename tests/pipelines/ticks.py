@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import polars as pl
-
 from featurestore import FeatureStore
 from featurestore.timeline import format_instant, instant_us
 from pipelines.definition.triggers import DataDrift, PerformanceDrop
@@ -65,7 +63,8 @@ class Shop:
     deaf: bool = False
 
     def __post_init__(self) -> None:
-        (self.root / "featurestore.toml").write_text(CONFIGURATION, encoding="utf-8")
+        if not (self.root / "featurestore.toml").exists():  # other processes may be reading it
+            (self.root / "featurestore.toml").write_text(CONFIGURATION, encoding="utf-8")
         (self.root / "defs").mkdir(exist_ok=True)
         self.store = FeatureStore(self.root, now_us=lambda: self.now_us)
         self.ledger: Ledger = open_ledger(self.store.configuration.registry.url, self.store.root, self.store.now_us)
@@ -76,8 +75,19 @@ class Shop:
         self.store.apply()
 
     def click(self, until: str, per_hour: int = 1) -> None:
-        """The source has so many clicks an hour, of one user each, up to an instant."""
-        first, last = datetime(2013, 2, 28, tzinfo=UTC), datetime.fromisoformat(f"2013-{until}").replace(tzinfo=UTC)
+        """The source has so many clicks an hour, of one user each, from February 28 up to an instant."""
+        first = datetime(2013, 2, 28, tzinfo=UTC)
+        self.write(first, datetime.fromisoformat(f"2013-{until}").replace(tzinfo=UTC), per_hour)
+
+    def click_until_new_year(self) -> None:
+        """The source has a click an hour in the last nine days of the last year, for commands, which know the time."""
+        new_year = datetime(datetime.now(UTC).year, 1, 1, tzinfo=UTC)
+        self.write(new_year - timedelta(days=9), new_year, 1)
+
+    def write(self, first: datetime, last: datetime, per_hour: int) -> None:
+        """The source's clicks in [first, last)."""
+        import polars as pl  # processes that only tick need none
+
         hours = int((last - first) / timedelta(hours=1))
         rows = [
             (i % 7, first + timedelta(hours=h, minutes=i), float(h % 9)) for h in range(hours) for i in range(per_hour)

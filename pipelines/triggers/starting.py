@@ -1,0 +1,68 @@
+"""A ticker of a project, with the runner of its pipelines and what its configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from pipelines.calling import call_person
+from pipelines.definition.triggers import DataDrift, PerformanceDrop
+from pipelines.ledger.records import CodeVersion, Run
+from pipelines.ledger.triggers import RunBase
+from pipelines.rooms import PipelineRooms
+from pipelines.triggers.leases import held
+from pipelines.triggers.plans import TriggerPlan
+from pipelines.triggers.readings import JudgedWindow, Moved
+from pipelines.triggers.ticking import Judged, Outside, Ticker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from featurestore.store import FeatureStore
+    from pipelines.ledger.triggers import TableState
+
+
+def nothing_judged(_plan: TriggerPlan, _trigger: PerformanceDrop) -> Sequence[JudgedWindow]:
+    """No window: predictions have no labels yet."""
+    return ()
+
+
+def open_ticker(store: FeatureStore, judged: Judged = nothing_judged) -> Ticker:
+    """The ticker of a store's project; `judged` gives the judged windows of a champion's predictions, in order."""
+    rooms = PipelineRooms(store)
+    alerts = store.configuration.alerts
+
+    def drifts(
+        plan: TriggerPlan, trigger: DataDrift, base: RunBase, views: Mapping[str, TableState]
+    ) -> Sequence[Moved]:
+        # statistics take a while to import, and most looks need none
+        from pipelines.triggers.drifting import history_of, measured_drift
+
+        return measured_drift(history_of(store), plan, trigger, base, views)
+
+    outside = Outside(drifts, judged, lambda event: call_person(alerts, store.root, event))
+    return Ticker(store, rooms.ledger, LocalRunner(rooms), outside, rooms.folder / "leases")
+
+
+class LocalRunner:
+    """Runs pipelines in this process, one after the other."""
+
+    def __init__(self, rooms: PipelineRooms) -> None:
+        self.rooms = rooms
+
+    def exclusive(self, pipeline: str) -> AbstractContextManager[bool]:
+        """As Runner."""
+        return held(self.rooms.folder / "leases", pipeline)
+
+    def code(self) -> CodeVersion:
+        """As Runner."""
+        from pipelines.code import code_version
+
+        return code_version(self.rooms.store.root)
+
+    def run(self, run: Run) -> Run:
+        """As Runner."""
+        from pipelines.running import execute  # what trains and judges is slow to import, and most looks run nothing
+
+        return execute(self.rooms, run, self.rooms.pipeline(run.pipeline)).run
