@@ -14,6 +14,7 @@ from pipelines.ledger.runs import RunFilter
 from pipelines.ledger.triggers import Materialization, MaterializationState, Memory, read_materializations
 from pipelines.triggers.decision import BREAKER, START
 from pipelines.triggers.plans import TriggerPlan
+from pipelines.triggers.readings import to_the_second
 from pipelines.triggers.standing import Known, read_known
 
 
@@ -74,7 +75,7 @@ def _answer(known: Known, runs: Sequence[Run], seen: Sequence[TriggerSeen]) -> I
     if ended is None:
         yield "It has not run yet."
     else:
-        at = format_instant(ended.ended_at_us or ended.created_at_us)
+        at = to_the_second(ended.ended_at_us or ended.created_at_us)
         yield f"It last ran as run {ended.number}, for {ended.trigger}: {ended.state} at {at}. {ended.outcome}".strip()
     standing, why = known.standing, known.memory.get(START)
     if standing.left is not None:
@@ -88,7 +89,8 @@ def _answer(known: Known, runs: Sequence[Run], seen: Sequence[TriggerSeen]) -> I
         yield from (f"{one.trigger} fired and was refused: {one.why}." for one in refused)
         idle = [one for one in seen if one.what != "SUPPRESSED"]
         if idle:
-            yield f"Nothing else fires: {'; '.join(f'{one.trigger}: {one.why}' for one in idle)}."
+            told = "; ".join(f"{one.trigger}: {one.why}" for one in idle)
+            yield f"Nothing {'else ' if refused else ''}fires: {told}."
         elif not seen:
             yield "It declares no trigger, so it runs by hand alone."
     if (broken := known.memory.get(BREAKER)) is not None and not _closed(broken, runs):
@@ -119,7 +121,7 @@ def _observed(one: Observation, memory: Mapping[str, Memory]) -> Event:
     seen = memory.get(one.trigger)
     again = ""
     if seen is not None and seen.observation.number == one.number and seen.times > 1:
-        again = f" ({seen.times} times, at last at {format_instant(seen.seen_us)})"
+        again = f" ({seen.times} times, at last at {to_the_second(seen.seen_us)})"
     return Event(one.at_us, one.trigger, one.decision.value, one.reason + again, one.run)
 
 

@@ -66,6 +66,11 @@ class Facts:
     judged: Callable[[PerformanceDrop], Sequence[JudgedWindow]]
 
 
+def to_the_second(instant_us: int) -> str:
+    """The instant for people, its fraction of a second cut off."""
+    return format_instant(instant_us - instant_us % 1_000_000)
+
+
 def read(name: str, trigger: Trigger, facts: Facts) -> Reading:
     """What a trigger sees."""
     match trigger:
@@ -82,7 +87,7 @@ def read(name: str, trigger: Trigger, facts: Facts) -> Reading:
 def _schedule(name: str, cron: Cron, facts: Facts) -> Reading:
     handled = facts.seen.get(name, {}).get(HANDLED)
     if not isinstance(handled, int):
-        says = f"watched from {format_instant(facts.now_us)} on"
+        says = f"watched from {to_the_second(facts.now_us)} on"
         return Reading(name, False, says, edge=True, document={HANDLED: facts.now_us})
     last = cron.last_us(facts.now_us)
     if last <= handled:

@@ -37,7 +37,7 @@ def why(shop: Shop, limit: int = 20) -> Explanation:
 def test_before_the_first_look_nobody_has_looked(shop: Shop) -> None:
     assert why(shop).answer == (
         "It has not run yet.",
-        "Nothing else fires: schedule 0 3 * * * UTC: no tick has looked at it yet; new data spend 1000: no tick has "
+        "Nothing fires: schedule 0 3 * * * UTC: no tick has looked at it yet; new data spend 1000: no tick has "
         "looked at it yet.",
     )
 
@@ -50,7 +50,7 @@ def test_a_run_is_told_with_what_started_it(shop: Shop) -> None:
     story = why(shop)
     assert story.answer == (
         "It last ran as run 1, for schedule 0 3 * * * UTC: SUCCEEDED at 2013-03-01T03:00:00Z. well",
-        "Nothing else fires: schedule 0 3 * * * UTC: due next at 2013-03-02T03:00:00Z; new data spend 1000: 0 of 1,000 "
+        "Nothing fires: schedule 0 3 * * * UTC: due next at 2013-03-02T03:00:00Z; new data spend 1000: 0 of 1,000 "
         "rows since run 1 began.",
     )
     assert [(event.whom, event.what, event.run) for event in story.events] == [
