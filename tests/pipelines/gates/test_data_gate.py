@@ -12,9 +12,11 @@ import pytest
 from pandera.config import config_context
 
 from featurestore.contracts.verdict import REASONS
+from featurestore.errors import GateRefused
 from pipelines.definition.data_gate import Contract, Drift, Freshness, NullRate, Volume
 from pipelines.gates.baseline import Baseline, make_baseline
 from pipelines.gates.data import judge_data
+from pipelines.gates.data_checks import judge_contract
 from pipelines.gates.verdict import CheckResult
 from pipelines.ledger.records import Verdict
 from tests.pipelines.gates.frames import HOUR, START, Flight, checked, flights, judged, training
@@ -120,6 +122,11 @@ def test_a_contract_that_is_not_looked_at_is_an_error() -> None:
         result = checked(Contract(Flight), flights())
     assert result.verdict is Verdict.ERROR
     assert result.reason.startswith("Contracts cannot be checked: pandera's validation is disabled.")
+
+
+def test_a_contract_never_judges_with_validation_switched_off() -> None:
+    with config_context(validation_enabled=False), pytest.raises(GateRefused, match="validation is disabled"):
+        judge_contract(Contract(Flight), training(flights()))
 
 
 def test_a_contract_about_nothing_is_an_error() -> None:
@@ -270,6 +277,14 @@ def test_a_check_that_lets_everything_pass_is_an_error(
     monkeypatch.setattr(f"pipelines.gates.{module}.{function}", blind)
     verdict = judged([check], flights(), flights())
     assert (verdict.verdict, verdict.checks[1].verdict) == (Verdict.ERROR, Verdict.ERROR)
+
+
+def test_a_null_check_that_overlooks_one_column_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_eyed(*_: object) -> CheckResult:
+        return CheckResult("NullRate", Verdict.FAIL, "Nulls.", {"grown": ["temp", "gusty"]})
+
+    monkeypatch.setattr("pipelines.gates.data_proof.judge_nulls", one_eyed)
+    assert judged([NullRate(max_increase=0.1)], flights(), flights()).checks[1].verdict is Verdict.ERROR
 
 
 def test_a_schema_check_that_lets_everything_pass_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

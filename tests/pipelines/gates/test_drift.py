@@ -21,6 +21,7 @@ from pipelines.gates.drift import measure_drift
 from pipelines.ledger.records import Verdict
 from tests.pipelines.gates.frames import checked, flights, training
 
+BEFORE = make_baseline(training(flights()))
 HOT = [float(row * 7 % 20 + 8) for row in range(240)]  # 0 to 19 became 8 to 27
 
 
@@ -41,9 +42,7 @@ def test_values_that_stayed_pass(distance: str) -> None:
 
 def test_distances_by_hand() -> None:
     # temp: one bin for each of 0 to 19, 12 rows in each; now 8 to 27, so 8 of 20 parts lie beyond the last edge
-    (drift,) = measure_drift(
-        Drift(psi=1.0, columns=["temp"]), training(flights(temp=HOT)), make_baseline(training(flights()))
-    )
+    (drift,) = measure_drift(Drift(psi=1.0, columns=["temp"]), training(flights(temp=HOT)), BEFORE)
     assert drift.distances["linf"] == pytest.approx(0.4)
     assert drift.distances["ks"] == pytest.approx(0.4)
     floored, gone, came = 1e-4, 0.05, 0.4
@@ -73,6 +72,7 @@ def test_the_label_is_judged_beside_the_inputs() -> None:
 def test_too_few_rows_on_either_side_are_inconclusive() -> None:
     check = Drift(psi=0.2, min_rows=200)
     assert checked(check, flights(199, temp=HOT[:199]), flights()).verdict is Verdict.INCONCLUSIVE
+    assert checked(check, flights(200), flights(200)).verdict is Verdict.PASS
     result = checked(check, flights(temp=HOT), flights(199))
     assert (result.verdict, result.reason) == (
         Verdict.INCONCLUSIVE,
@@ -93,6 +93,8 @@ def test_the_order_of_texts_is_nothing_that_ks_could_judge() -> None:
     assert (result.verdict, result.reason) == (
         Verdict.ERROR, "Column 'carrier' has no order that ks could judge; give psi, js or linf.",
     )  # fmt: skip
+    (drift,) = measure_drift(Drift(ks=0.1, js=0.1, columns=["carrier"]), training(flights()), BEFORE)
+    assert set(drift.distances) == set(drift.noise) == {"psi", "js", "linf"}
     judged = checked(Drift(ks=0.1, min_rows=10), flights(), flights()).details["columns"]
     assert [column["column"] for column in judged] == ["temp"]  # type: ignore[attr-defined]  # a list
 
@@ -128,6 +130,13 @@ def test_infinities_lie_in_the_open_ends_and_make_no_edges() -> None:
     bins = bins_of(frame)
     assert bins["x"].edges[:2] == (0.0, 1.0)
     assert count_columns(frame, bins)["x"] == Counts(bins=(1, 2, 1, 1), nans=1)
+
+
+def test_the_32_most_frequent_texts_are_categories_and_none_that_was_seen_once() -> None:
+    often, twice = [f"often {n:02}" for n in range(10) for _ in range(3)], [f"twice {n:02}" for n in range(30)] * 2
+    bins = bins_of(pl.DataFrame({"t": ["once", *twice, *often]}))["t"]
+    assert bins.categories == (*(f"often {n:02}" for n in range(10)), *(f"twice {n:02}" for n in range(22)))
+    assert bins_of(pl.DataFrame({"t": ["a", "b", "b"]}))["t"].categories == ("b",)
 
 
 def test_a_text_that_reads_like_a_number_is_a_text() -> None:
@@ -182,8 +191,8 @@ def test_the_order_of_rows_means_nothing(seed: int) -> None:
     frame = flights(60, temp=np.random.default_rng(seed).normal(size=60).tolist())
     shuffled = frame.sample(fraction=1, shuffle=True, seed=seed)
     assert make_baseline(training(shuffled)) == make_baseline(training(frame))
-    check, before = Drift(psi=0.2), make_baseline(training(flights()))
-    assert measure_drift(check, training(shuffled), before) == measure_drift(check, training(frame), before)
+    check = Drift(psi=0.2)
+    assert measure_drift(check, training(shuffled), BEFORE) == measure_drift(check, training(frame), BEFORE)
 
 
 def test_a_baseline_is_the_same_after_json() -> None:

@@ -146,6 +146,14 @@ def test_a_slice_that_the_model_knows_nothing_of_refuses_it() -> None:
     assert "worse by more than 0.1 of: carrier=DL with 0.5" in result.reason
 
 
+def test_a_slice_with_the_larger_loss_is_the_worse_one() -> None:
+    check = replace(SLICES, metric="brier", max_gap=0.1)
+    assert checked(check, GOOD).verdict is Verdict.PASS
+    result = checked(check, spoilt("DL"))
+    assert result.verdict is Verdict.FAIL
+    assert "carrier=DL" in result.reason
+
+
 def test_a_slice_that_the_champion_was_judged_on_and_that_is_missing_is_inconclusive() -> None:
     known = judge_model([SLICES, BOUND], GOOD).groups
     assert known == {"carrier": ("AA", "B6", "DL", "UA")}
