@@ -123,14 +123,13 @@ def _rmse(labels: Numbers, scores: Numbers) -> Scorer:
 def _r2(labels: Numbers, scores: Numbers) -> Scorer:
     missed, centred = (scores - labels) ** 2, labels - (labels.mean() if labels.size else 0.0)
     squared = centred**2
-    rounding = (4 * _EPS * float(np.abs(labels).max(initial=0.0))) ** 2  # what equal labels seem to vary by
 
     def score(weights: Numbers) -> float | None:
         total = weights.sum()
         if np.count_nonzero(weights) < 2:
             return None
         spread = _dot(squared, weights) - _dot(centred, weights) ** 2 / float(total)
-        return 1 - _dot(missed, weights) / spread if spread > rounding * total else None
+        return 1 - _dot(missed, weights) / spread if spread > 0 else None
 
     return score
 
