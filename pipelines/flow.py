@@ -231,6 +231,7 @@ class Flow:
             dataset_sha256=extracted.sha256,
             service_meaning=manifest.service_meaning,
             views={name: view.version for name, view in manifest.views.items()},
+            on_demand=manifest.on_demand,
             split=divided.split,
             rows=divided.rows,
             code=self.stepper.run.code,

@@ -6,14 +6,14 @@ lose their last digits. Other types are no inputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from featurestore.arrow import logical_polars_type
+from featurestore.arrow import logical_polars_type, polars_type
 from featurestore.dtypes import FLOAT_TYPES, INTEGER_TYPES, parse
 from featurestore.errors import InputError, UnknownNameError
 from pipelines.definition.metrics import Kind
@@ -21,6 +21,7 @@ from pipelines.definition.metrics import Kind
 _TEXT = "String"
 _INPUTS = {_TEXT, "Bool", "Decimal", *INTEGER_TYPES, *FLOAT_TYPES}
 Labels = npt.NDArray[np.float64]
+Columns = Mapping[str, Sequence[object]]
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +71,24 @@ def model_frame(frame: pl.DataFrame, inputs: Sequence[tuple[str, str]]) -> pl.Da
         if name not in frame.columns:
             raise InputError(f"The input '{name}' of the model is missing; its inputs are {', '.join(dict(inputs))}.")
     return frame.select(_input(name, dtype) for name, dtype in inputs)
+
+
+def online_columns(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], pl.DataFrame]:
+    """What makes of columns of Python values, as a lookup answers them, the frame that history has of the same rows.
+
+    It raises InputError when an input is missing, or is not of its type.
+    """
+    types = [(name, polars_type(parse(dtype))) for name, dtype in inputs]
+
+    def made(columns: Columns) -> pl.DataFrame:
+        try:
+            return pl.DataFrame([pl.Series(name, columns[name], dtype) for name, dtype in types])
+        except KeyError as error:
+            raise InputError(f"The input {error} of the model is missing; it has {', '.join(dict(inputs))}.") from error
+        except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+            raise InputError(f"An input of the model is not of its type: {str(error).splitlines()[0]}.") from error
+
+    return made
 
 
 def _input(name: str, dtype: str) -> pl.Expr:

@@ -11,6 +11,7 @@ from pipelines.loading import load_pipeline, load_pipelines
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from featurestore.audit.log import VectorLog
     from pipelines.artifacts import Artifacts
     from pipelines.definition.pipeline import TrainingPipeline
     from pipelines.ledger import Ledger
@@ -44,6 +45,18 @@ class PipelineRooms:
 
         trusted = self.store.configuration.pipelines.trusted_types
         return ModelRegistry(self.store.root, self.ledger, trusted, self.store.actor)
+
+    @cached_property
+    def predictions(self) -> VectorLog | None:
+        """The log of what models predicted; None while none are sampled."""
+        from featurestore.audit.log import LogSettings, VectorLog
+
+        chosen = self.store.configuration.predictions
+        if not chosen.sample:
+            return None
+        folder = self.store.root / chosen.path
+        settings = LogSettings(folder, chosen.sample, chosen.buffer_rows, chosen.flush_seconds)
+        return VectorLog(settings, self.store.now_us)
 
     @property
     def folder(self) -> Path:

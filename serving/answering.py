@@ -49,8 +49,11 @@ class Answering:
 
     def answer(self, entities: Given, request: Given | None, at_us: int | None) -> OnlineFeatures:
         """The features of each entity; values are in JSON form. Raises what `Lookup.answer` raises, and InputError."""
-        rows = self._keys.rows(entities)
-        return self.lookup.answer(rows, None if request is None else self._request.rows(request), at_us)
+        return self.lookup.answer(*self.rows(entities, request), at_us)
+
+    def rows(self, entities: Given, request: Given | None) -> tuple[Rows, Rows | None]:
+        """Entities and request data as rows of typed values, from JSON values; raises InputError."""
+        return self._keys.rows(entities), None if request is None else self._request.rows(request)
 
     def json(self, answer: OnlineFeatures) -> bytes:
         """The answer as the JSON document of `POST /v1/features`."""

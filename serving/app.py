@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from featurestore.errors import FeatureStoreError
 from featurestore.registry.open import open_database
 from featurestore.store import FeatureStore
+from pipelines.rooms import PipelineRooms
 from serving import documents
 from serving.access import Access, Hosts
 from serving.answering import Compiler
@@ -30,14 +31,17 @@ from serving.catalog import CatalogPages
 from serving.errors import error_answer, log
 from serving.feast import FeastFeatures
 from serving.features import Features
-from serving.gate import Gate, Limits, Observer
+from serving.gate import Gate, Guard, Limits, Observer
 from serving.health import Readiness, healthz
 from serving.journal import Journal
 from serving.keys import Keys
+from serving.live import LiveModels, Loading
 from serving.load import Load
 from serving.measuring import Measuring
+from serving.model_pages import ModelPages
 from serving.openapi import OpenApi
 from serving.plans import Plans
+from serving.predicting import Predicting
 from serving.protocol import Protocol
 from serving.push import Push
 from serving.reading import StoreReads
@@ -46,6 +50,7 @@ from serving.routes import Route, RouteTable, Scope, document
 _TITLE = "featurestore"
 _WATCH_SECONDS = 0.5
 _PUSH_THREADS = 2  # commits of one view queue up anyway
+_PREDICT_THREADS = 4
 
 
 def worker() -> ASGIApp:
@@ -71,13 +76,14 @@ def end_with(supervisor: int) -> None:
     threading.Thread(target=watch, name="supervisor", daemon=True).start()
 
 
-def create_app(store: FeatureStore, routes: Iterable[Route] = ()) -> ASGIApp:
+def create_app(store: FeatureStore, routes: Iterable[Route] = (), trial: Trial | None = None) -> ASGIApp:
     """The ASGI application that serves a project; `routes` are served beside its own.
 
-    Raises ConfigurationError for a route without a scope.
+    With a `trial` its versions of models serve in the place of champions, to whoever its guard lets in. Raises
+    ConfigurationError for a route without a scope.
     """
     settings = store.configuration.serving
-    rooms = _Rooms(store)
+    rooms = _Rooms(store, trial)
     table = RouteTable((*_routes(rooms), *routes))
     app = _fastapi(rooms)
     document(app, table)
@@ -90,7 +96,7 @@ def create_app(store: FeatureStore, routes: Iterable[Route] = ()) -> ASGIApp:
         app,
         Limits(settings.body_bytes, settings.receive_seconds, settings.deadline_seconds),
         Load(settings.max_in_work, settings.max_in_work_of_key),
-        guards=(Hosts((*settings.allowed_hosts, settings.host)), access(store)),
+        guards=(Hosts((*settings.allowed_hosts, settings.host)), access(store) if trial is None else trial.guard),
         observers=observers,
     )
     if not settings.cors_origins:
@@ -101,6 +107,14 @@ def create_app(store: FeatureStore, routes: Iterable[Route] = ()) -> ASGIApp:
         allow_methods=("GET", "POST"),
         allow_headers=("authorization", "content-type"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Versions of models that are tried by name before they go live, and who may try them."""
+
+    candidates: Mapping[str, int]
+    guard: Guard
 
 
 def access(store: FeatureStore) -> Access:
@@ -119,19 +133,28 @@ class _Rooms:
     """The rooms that answer; `pool` is for reads of the store that may wait, `pushing` for pushes."""
 
     store: FeatureStore
+    trial: Trial | None
     pool: ThreadPoolExecutor = field(init=False)
     pushing: ThreadPoolExecutor = field(init=False)
+    predicting: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
         store, settings = self.store, self.store.configuration.serving
         self.pool = ThreadPoolExecutor(settings.store_threads, thread_name_prefix="store")
         self.pushing = ThreadPoolExecutor(_PUSH_THREADS, thread_name_prefix="push")
+        self.predicting = ThreadPoolExecutor(_PREDICT_THREADS, thread_name_prefix="predict")
         self.measuring = Measuring()
-        self.plans = Plans(store.registry, Compiler(store, self.measuring.metrics).compiled)
-        self.asking = Asking(self.plans, self.pool, Sizes(settings.max_entities, settings.max_features))
+        compiled = Compiler(store, self.measuring.metrics).compiled
+        self.plans = Plans(store.registry, compiled)
+        self.sizes = Sizes(settings.max_entities, settings.max_features)
+        self.asking = Asking(self.plans, self.pool, self.sizes)
+        pipelines = PipelineRooms(store)
+        self.log = pipelines.predictions if self.trial is None else None
+        loading = Loading(pipelines.models, store.registry, compiled, self.log)
+        self.models = LiveModels(loading, None if self.trial is None else self.trial.candidates)
         project, online = store.configuration.project, StoreReads(store)
         self.catalog = CatalogPages(project, self.plans, online, store.now_us, self.pool)
-        self.measuring.of(self.plans, self.catalog)
+        self.measuring.of(self.plans, self.catalog, self.models)
         self.readiness = Readiness(project, self.plans, online, self.pool, settings.deadline_seconds / 2)
         self.openapi = OpenApi(self.plans)
 
@@ -139,6 +162,9 @@ class _Rooms:
         """Let go of everything."""
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.pushing.shutdown(wait=True, cancel_futures=True)
+        self.predicting.shutdown(wait=True, cancel_futures=True)
+        if self.log is not None:
+            self.log.close()
         self.store.close()
 
 
@@ -147,9 +173,14 @@ def _routes(rooms: _Rooms) -> tuple[Route, ...]:
     push = Push(rooms.store, rooms.pushing)
     slow = rooms.store.configuration.serving.push_seconds
     read = Scope.FEATURES_READ
+    predicting = Predicting(rooms.models, rooms.predicting, rooms.sizes, rooms.measuring)
+    pages = ModelPages(rooms.models)
     return (
         Route("POST", "/v1/features", read, hot=Features(asking).answer, document=documents.FEATURES),
         Route("POST", "/v1/push/{view}", Scope.PUSH, hot=push.answer, document=documents.PUSH, seconds=slow),
+        Route("POST", "/v1/models/{name}/predict", Scope.PREDICT, hot=predicting.answer, document=documents.PREDICT),
+        Route("GET", "/v1/models", Scope.PREDICT, endpoint=pages.all, document=documents.MODELS),
+        Route("GET", "/v1/models/{name}", Scope.PREDICT, endpoint=pages.one, document=documents.MODEL),
         Route("GET", "/v1/services", read, endpoint=catalog.services, document=documents.SERVICES),
         Route("GET", "/v1/services/{name}", read, endpoint=catalog.service, document=documents.SERVICE),
         Route("GET", "/v1/views", read, endpoint=catalog.views, document=documents.VIEWS),

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from featurestore.errors import NotPublishedError
 from serving.access import check_limited
 from serving.answering import Answering
-from serving.errors import Refused
+from serving.errors import too_many
 from serving.exchange import Answer, Request
 from serving.plans import Asked, Plans
 
@@ -45,9 +45,9 @@ class Asking:
         """What `answered` makes of the compiled lookup that was asked for, for that many entities."""
         plans = self._plans
         if rows > self._sizes.entities:
-            raise _too_many("entities", rows, self._sizes.entities)
+            raise too_many("entities", rows, self._sizes.entities)
         if isinstance(asked, tuple) and len(asked) > self._sizes.features:
-            raise _too_many("features", len(asked), self._sizes.features)
+            raise too_many("features", len(asked), self._sizes.features)
         plans.following.follow()
         answering = plans.known(asked)
         if answering is None:
@@ -83,7 +83,7 @@ class Asking:
 
     def _check(self, request: Request, answering: Answering) -> None:
         if answering.width > self._sizes.features:
-            raise _too_many("features", answering.width, self._sizes.features)
+            raise too_many("features", answering.width, self._sizes.features)
         if request.limited_to is not None:
             check_limited(request, answering.service, answering.views)
         request.labels["service"] = answering.service
@@ -94,7 +94,3 @@ def rows_of(entities: Sized | Mapping[str, Sized]) -> int:
     if isinstance(entities, Mapping):
         return max((len(values) for values in entities.values()), default=0)
     return len(entities)
-
-
-def _too_many(what: str, found: int, most: int) -> Refused:
-    return Refused(413, "TooLarge", f"{found:,} {what} at once; {most:,} are the most. Ask in parts.")

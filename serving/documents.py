@@ -26,7 +26,8 @@ _REFUSALS = {
     421: "The server is not addressed by that name.",
     422: "The values are wrong, or a gate refused them.",
     429: "This key has too many requests in work.",
-    503: "A store does not answer, or too much is in work; Retry-After says when to come again.",
+    503: "A store does not answer, a model cannot be loaded, or too much is in work; Retry-After says when to come "
+    "again.",
 }
 
 
@@ -73,6 +74,14 @@ FEAST_PUSH: Said = {
     "openapi_extra": _body(models.FeastPush),
     "responses": _ASKED | {200: {"description": "The rows were written."}},
 }
+PREDICT: Said = {
+    "summary": "What the model's champion predicts of entities, from their present features",
+    "tags": ["models"],
+    "openapi_extra": _body(models.PredictQuestion),
+    "responses": _ASKED | {200: {"model": models.PredictAnswer, "description": "The predictions."}},
+}
+MODELS = _read("All models, with the version of each that serves", models.Models, "models")
+MODEL = _read("One model: what to ask it with, and what it learned from", models.Model, "models")
 SERVICES = _read("All services", models.Services, "catalog")
 SERVICE = _read("One service: what to ask it with, and what it answers", models.Service, "catalog")
 VIEWS = _read("All views, with their freshness", models.Views, "catalog")

@@ -9,8 +9,9 @@
 | 404, 405 | no such path or name; not by this method |
 | 409 | what is asked conflicts with what is there: an instant before the publish, a change by somebody else |
 | 413, 415 | a body that is too large, or of another type or encoding |
-| 422 | the request can be parsed, and its values are wrong, or a gate refused them |
-| 429, 503 | too much at once; a store that does not answer, what is not published or served yet: `Retry-After` |
+| 422 | the request can be parsed, and its values are wrong, a gate refused them, or a model cannot score them |
+| 429, 503 | too much at once; a store that does not answer, what is not published or served yet, a model whose file
+cannot be loaded: `Retry-After` |
 | 500 | a fault of the server; its log has the traceback |
 """
 
@@ -26,10 +27,12 @@ from featurestore.errors import (
     GateRefused,
     InputError,
     MaterializationError,
+    ModelFileError,
     NotPublishedError,
     NotServingError,
     OfflineStoreError,
     OnlineStoreError,
+    PipelineError,
     RegistryError,
     UnknownNameError,
 )
@@ -43,6 +46,8 @@ _STATUSES: tuple[tuple[type[FeatureStoreError], int], ...] = (  # the first that
     (MaterializationError, 409),
     (GateRefused, 422),
     (InputError, 422),
+    (ModelFileError, 503),
+    (PipelineError, 422),
     (NotServingError, 503),
     (RegistryError, 503),
     (OfflineStoreError, 503),
@@ -70,6 +75,11 @@ def bad_request(message: str) -> Refused:
 def unavailable(message: str) -> Refused:
     """Something does not answer in time, or too much is asked at once."""
     return Refused(503, "Unavailable", message, retry_seconds=_RETRY_SECONDS)
+
+
+def too_many(what: str, found: int, most: int) -> Refused:
+    """More is asked for at once than is answered."""
+    return Refused(413, "TooLarge", f"{found:,} {what} at once; {most:,} are the most. Ask in parts.")
 
 
 def status_of(error: Exception) -> int:

@@ -37,7 +37,7 @@ class Features:
         """The handler."""
         question = _parsed(request.body)
         asked = _asked(question)
-        at_us = _instant(question.at)
+        at_us = instant(question.at)
         as_arrow = ARROW in request.headers.get(b"accept", b"")
 
         def answered(answering: Answering) -> Answer:
@@ -60,8 +60,9 @@ def _asked(question: Question) -> Asked:
     return question.service if question.service is not None else tuple(question.features or ())
 
 
-def _instant(text: str | None) -> int | None:
+def instant(text: str | None) -> int | None:
+    """An instant in its JSON form; raises InputError."""
     if text is None:
         return None
-    instant = from_json(Timestamp, text)
-    return python_micros(instant)  # type: ignore[arg-type]  # a Timestamp's value is a datetime
+    found = from_json(Timestamp, text)
+    return python_micros(found)  # type: ignore[arg-type]  # a Timestamp's value is a datetime

@@ -13,11 +13,13 @@ from serving.exchange import Answer, Request
 from serving.plans import Plans
 
 if TYPE_CHECKING:
+    from serving.live import LiveModels
     from serving.metrics import Metrics
 
 _LAG = "featurestore_freshness_lag_seconds"
 _PATIENCE_SECONDS = 1.0
 _FAULTY = "featurestore_faulty_services"
+_FAULTY_MODELS = "featurestore_faulty_models"
 
 
 class Measuring:
@@ -27,11 +29,18 @@ class Measuring:
         self.metrics: Metrics | None = _metrics()
         self._plans: Plans | None = None
         self._catalog: CatalogPages | None = None
+        self._models: LiveModels | None = None
 
-    def of(self, plans: Plans, catalog: CatalogPages) -> None:
+    def of(self, plans: Plans, catalog: CatalogPages, models: LiveModels) -> None:
         """What is told of this instant, beside what was counted."""
         self._plans = plans
         self._catalog = catalog
+        self._models = models
+
+    def predicted(self, model: str, version: int, rows: int, *, kept: bool) -> None:
+        """Count predictions, and those among them that the log does not keep."""
+        if self.metrics is not None:
+            self.metrics.predicted(model, version, rows, kept=kept)
 
     async def answer(self, _: Request) -> Answer:
         """The handler."""
@@ -43,8 +52,17 @@ class Measuring:
 
         assert self._plans is not None
         assert self._catalog is not None
+        assert self._models is not None
         faults = float(len(self._plans.state.faults))
-        gauges = [(_FAULTY, "Services whose newest definition cannot be served.", "", {"": faults})]
+        gauges = [
+            (_FAULTY, "Services whose newest definition cannot be served.", "", {"": faults}),
+            (
+                _FAULTY_MODELS,
+                "Models whose champion cannot be served.",
+                "",
+                {"": float(len(self._models.state.faults))},
+            ),
+        ]
         with contextlib.suppress(FeatureStoreError, TimeoutError):  # what was counted is told all the same
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 lags = await self._catalog.lags()

@@ -9,6 +9,8 @@
 | `featurestore_store_read_seconds` | | histogram of reads of the online store |
 | `featurestore_freshness_lag_seconds` | view | how far the view's watermark is behind the present |
 | `featurestore_faulty_services` | | services whose newest definition cannot be served |
+| `featurestore_predictions_total` | model, version, logged | predictions; `logged` is `yes` or `no` |
+| `featurestore_faulty_models` | | models whose champion cannot be served |
 
 With several workers each writes to files of its own under PROMETHEUS_MULTIPROC_DIR, and whoever is asked adds them up.
 """
@@ -60,6 +62,10 @@ class Metrics:
             ["service"],
             registry=registry,
         )
+        self._predictions = Counter(
+            "featurestore_predictions", "Predictions, and whether the log keeps them.", ["model", "version", "logged"],
+            registry=registry,
+        )  # fmt: skip
         self.reads = Histogram(
             "featurestore_store_read_seconds", "Reads of the online store.", buckets=_BUCKETS, registry=registry
         )
@@ -85,6 +91,10 @@ class Metrics:
                     self._add(service, view, status)(statuses.count(status))
         if nulls:
             self._nulls.labels(service).inc(nulls)
+
+    def predicted(self, model: str, version: int, rows: int, *, kept: bool) -> None:
+        """Count the predictions of a version of a model; `kept`: the log has them."""
+        self._predictions.labels(model, str(version), "yes" if kept else "no").inc(rows)
 
     def exposition(self, gauges: Iterable[tuple[str, str, str, dict[str, float]]]) -> bytes:
         """Everything in Prometheus' text form; `gauges` are (name, help, label, values by label) of this instant."""

@@ -153,6 +153,67 @@ class Service(_Document):
     tags: dict[str, str]
 
 
+class PredictQuestion(_Document):
+    """What to predict of which entities."""
+
+    entities: Rows | Columns = Field(description="Join keys: a list of rows, or a list of values for each key.")
+    request: Rows | Columns | None = Field(None, description="Request-time values, one row for each entity.")
+    at: str | None = Field(None, description="The instant of the features, RFC 3339; by default now.")
+    features: bool = Field(False, description="Whether the features that were used are told too.")
+
+
+class PredictedRows(_Document):
+    """A score for each entity, in order: of a classifier the probability of 1, of a regressor the label."""
+
+    ids: list[str] = Field(description="What a label that comes later names its prediction by.")
+    scores: list[float]
+
+
+class PredictAnswer(_Document):
+    """Scores with the version that gave them, and the versions of the features that it saw."""
+
+    model: str
+    version: int
+    predictions: PredictedRows
+    at: str
+    service: str
+    entities: Columns
+    features: dict[str, FeatureValues] | None = None
+    views: dict[str, ViewAnswer]
+
+
+class ServedModel(_Document):
+    """A loaded version: what to ask it with, what it sees, what it learned from, and its metrics on the test rows."""
+
+    version: int
+    digest: str = Field(description="The SHA-256 of its file.")
+    estimator: str
+    label: str
+    kind: Literal["classification", "regression"]
+    service: str
+    join_keys: list[TypedName]
+    request: list[TypedName]
+    inputs: list[TypedName]
+    views: dict[str, int] = Field(description="The version of each view that it learned from, and is asked with.")
+    dataset: str
+    metrics: dict[str, float | None]
+
+
+class Model(_Document):
+    """A model: the version that the alias `champion` names, and the one that is loaded and serves."""
+
+    name: str
+    champion: int | None
+    serves: ServedModel | None
+    fault: str | None = Field(description="Why the champion is not the version that serves; null when it is.")
+
+
+class Models(_Document):
+    """All models that have a version."""
+
+    models: list[Model]
+
+
 class Entities(_Document):
     """All entities."""
 

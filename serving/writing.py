@@ -44,16 +44,19 @@ class AnswerWriter:
         self._views = [_ViewWriter(view) for view in views]
         self._service = b'","service":' + encode(service) + b',"entities":{'
 
-    def write(self, answer: OnlineFeatures) -> Written:
-        """The answer as JSON."""
+    def write(self, answer: OnlineFeatures, before: bytes = b"", *, features: bool = True) -> Written:
+        """The answer as JSON, `before` being members that come first; without `features` they are left out."""
         starts = self._key_starts
         columns = answer.columns
         keys, _ = self._keys.encode(columns[: len(starts)])
-        parts = [b'{"at":"', format_instant(answer.at_us).encode(), self._service]
+        parts = [b"{", before, b'"at":"', format_instant(answer.at_us).encode(), self._service]
         parts += [b",".join([start + values + b"]" for start, values in zip(starts, keys, strict=True)])]
-        parts.append(b'},"features":{')
-        features, nulls = self._features(answer, columns[len(starts) :])
-        parts += features
+        if features:
+            parts.append(b'},"features":{')
+            pieces, nulls = self._features(answer, columns[len(starts) :])
+            parts += pieces
+        else:
+            nulls = sum(statuses.count(Status.NULL_VALUE) for statuses in answer.statuses.values())
         parts.append(b'},"views":{')
         parts.append(self._published(answer))
         return b"".join(parts), nulls

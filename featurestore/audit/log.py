@@ -1,4 +1,4 @@
-"""The log of served vectors: a short note per request, written to files by a thread of its own.
+"""The log of served vectors, and of what models made of them: a note per request, written by a thread of its own.
 
 Whether a request is logged is decided by its id, a random number drawn for it: those below the sampled share of all
 numbers are. The note goes to a buffer of bounded size; when that is full the vectors are dropped and counted, and the
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from featurestore.audit.records import Definitions, FileFacts, LogFiles, vector_schema
+from featurestore.audit.records import SCORE, Definitions, FileFacts, LogFiles, vector_schema
 from featurestore.errors import FeatureStoreError
 from featurestore.online.result import OnlineFeatures
 from featurestore.plan.catalog import Catalog
@@ -45,12 +45,24 @@ class LogSettings:
 
 
 class Note(NamedTuple):
-    """One logged request; answer and request are copies, for the caller may change what he was given."""
+    """One logged request; answer and request are copies, for the caller may change what he was given.
+
+    `scores` are what a model made of each of its vectors.
+    """
 
     id: int
     served_us: int
     answer: OnlineFeatures
     request: list[list[object]]
+    scores: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """The version of a model that scores vectors."""
+
+    model: str
+    version: int
 
 
 class VectorLog:
@@ -64,9 +76,9 @@ class VectorLog:
         self.now_us = now_us
         weakref.finalize(self, self.writer.close)
 
-    def of(self, plan: LookupPlan, service: str, catalog: Catalog) -> ServiceLog:
-        """What logs the answers of a service's plan, as a catalog has it."""
-        return ServiceLog(self, plan, Definitions.of(service, catalog))
+    def of(self, plan: LookupPlan, service: str, catalog: Catalog, scorer: Scorer | None = None) -> ServiceLog:
+        """What logs the answers of a service's plan, as a catalog has it, with the scores of a model."""
+        return ServiceLog(self, plan, Definitions.of(service, catalog), scorer)
 
     def flush(self) -> None:
         """Write what is in the buffer."""
@@ -80,11 +92,14 @@ class VectorLog:
 class ServiceLog:
     """Logs the answers of one plan; safe for threads."""
 
-    __slots__ = ("_now_us", "_put", "_request", "_threshold", "definitions", "dropped", "owner", "schema", "views")
+    __slots__ = (
+        "_now_us", "_put", "_request", "_threshold", "definitions", "dropped", "owner", "schema", "scorer", "views",
+    )  # fmt: skip
 
-    def __init__(self, log: VectorLog, plan: LookupPlan, definitions: Definitions) -> None:
+    def __init__(self, log: VectorLog, plan: LookupPlan, definitions: Definitions, scorer: Scorer | None) -> None:
         self.definitions = definitions
-        self.schema = vector_schema(plan)
+        self.scorer = scorer
+        self.schema = vector_schema(plan) if scorer is None else vector_schema(plan).append(SCORE)
         self.views = [view.reference for view in plan.views]
         self.dropped = 0  # vectors since the last file; guarded by the writer's lock
         self.owner = log  # which stays open while it is in use
@@ -95,12 +110,22 @@ class ServiceLog:
 
     def __call__(self, answer: OnlineFeatures, request: Sequence[Mapping[str, object]] | None) -> None:
         """Log an answer, or not, as its id falls."""
-        number = getrandbits(_ID_BITS)
-        if number < self._threshold:
-            columns = [list(column) for column in answer.columns]
-            copied = OnlineFeatures(answer.shape, columns, answer.origins, answer.publications, answer.at_us)
-            given = request or ()
-            self._put(self, Note(number, self._now_us(), copied, [[row[n] for row in given] for n in self._request]))
+        self.log(new_id(), answer, request)
+
+    def log(
+        self,
+        number: int,
+        answer: OnlineFeatures,
+        request: Sequence[Mapping[str, object]] | None,
+        scores: Sequence[float] = (),
+    ) -> bool:
+        """Log an answer, or not, as its id falls; whether it will be in the log, unless a disk refuses."""
+        if number >= self._threshold:
+            return False
+        columns = [list(column) for column in answer.columns]
+        copied = OnlineFeatures(answer.shape, columns, answer.origins, answer.publications, answer.at_us)
+        given = [[row[name] for row in request or ()] for name in self._request]
+        return self._put(self, Note(number, self._now_us(), copied, given, scores))
 
     def vectors(self, notes: Sequence[Note]) -> pa.Table:
         """The notes as vectors, a row for each entity; raises what pyarrow does for a value that fits no column."""
@@ -122,16 +147,27 @@ class ServiceLog:
             "watermarks": marks,
         }
         plain: dict[str, list[object]] = {
-            "id": [f"{note.id:016x}" for note, size in zip(notes, sizes, strict=True) for _ in range(size)],
+            "id": [id_text(note.id) for note, size in zip(notes, sizes, strict=True) for _ in range(size)],
             "row": [row for size in sizes for row in range(size)],
             "served_at": [note.served_us for note, size in zip(notes, sizes, strict=True) for _ in range(size)],
             "asked_at": [answer.at_us for answer, size in zip(answers, sizes, strict=True) for _ in range(size)],
+            SCORE.name: [score for note in notes for score in note.scores],
         }
         arrays = [
             pa.array(plain[field.name], field.type) if field.name in plain else _struct(groups[field.name], field)
             for field in self.schema
         ]
         return pa.Table.from_arrays(arrays, schema=self.schema)
+
+
+def new_id() -> int:
+    """A random number for a request."""
+    return getrandbits(_ID_BITS)
+
+
+def id_text(number: int) -> str:
+    """The id as it stands in the log: 16 hexadecimal digits."""
+    return f"{number:016x}"
 
 
 def _struct(columns: Sequence[Sequence[object]], field: pa.Field) -> pa.Array:
@@ -171,12 +207,13 @@ class _Writer:
             service.dropped = 0
         self._begin()
 
-    def put(self, service: ServiceLog, note: Note) -> None:
-        """Take a note, or drop and count it when the buffer is full."""
+    def put(self, service: ServiceLog, note: Note) -> bool:
+        """Take a note, or drop and count it when the buffer is full; whether it was taken."""
         rows = len(note.answer)
         limit = self.settings.buffer_rows
         with self._lock:
-            if self._rows + rows > limit:
+            taken = self._rows + rows <= limit
+            if not taken:
                 service.dropped += rows
                 self._dropping.add(service)
             else:
@@ -187,6 +224,7 @@ class _Writer:
                 self._thread.start()
         if 2 * self._rows > limit:
             self._wake.set()
+        return taken
 
     def _run(self, wake: threading.Event) -> None:
         while True:
@@ -259,6 +297,8 @@ class _Writer:
             last_us=max(served),
             dropped=dropped,
             versions={table: sorted(found) for table, found in versions.items()},
+            model=None if service.scorer is None else service.scorer.model,
+            model_version=None if service.scorer is None else service.scorer.version,
         )
 
     def close(self) -> None:

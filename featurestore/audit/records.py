@@ -1,8 +1,9 @@
 """The log's files: what was served, in Parquet, and what it was served from, as JSON beside it.
 
 <folder>/vectors/<service>/<time>-<process>-<random>.parquet holds vectors of one service under one set of definitions,
-and names that set by its digest; <folder>/definitions/<digest>.json is the set. Files appear whole or not at all and
-bear names of their own, so any number of processes log side by side.
+and names that set by its digest; <folder>/definitions/<digest>.json is the set. In the log of predictions a model's
+name stands in the place of the service's. Files appear whole or not at all and bear names of their own, so any number
+of processes log side by side.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from featurestore.timeline import to_datetime
 Found = TypeVar("Found")
 
 INSTANT = pa.timestamp("us", tz="UTC")
+SCORE = pa.field("score", pa.float64())  # what a model made of the vector; in its log only
 _METADATA = b"featurestore.audit"
 _VECTORS, _DEFINITIONS = "vectors", "definitions"
 _DIGEST_LENGTH = 16
@@ -99,7 +101,7 @@ def _without_source(view: ViewRecord) -> ViewRecord:
 class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a file says of itself: `versions` are the table versions it rests on, `dropped` the vectors lost before it.
 
-    `erased` counts the vectors taken out since it was written.
+    `erased` counts the vectors taken out since it was written. `model` and its version made the scores in it.
     """
 
     service: str
@@ -111,6 +113,8 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
     dropped: int
     versions: dict[str, list[int]]
     erased: int = 0
+    model: str | None = None
+    model_version: int | None = None
 
 
 def vector_schema(plan: LookupPlan) -> pa.Schema:
@@ -170,7 +174,7 @@ class LogFiles:
     def add(self, facts: FileFacts, vectors: pa.Table) -> Path:
         """Write vectors as a new file and return its path."""
         name = f"{to_datetime(facts.first_us).astimezone(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid4().hex[:12]}.parquet"
-        path = self.folder / _VECTORS / facts.service / name
+        path = self.folder / _VECTORS / (facts.model or facts.service) / name
         self.write(path, facts, vectors)
         return path
 
@@ -180,11 +184,11 @@ class LogFiles:
         _write(path, lambda file: pq.write_table(described, file))
 
     def services(self) -> list[str]:
-        """The services that have a log, in alphabetical order."""
+        """The services, or models, that have a log, in alphabetical order."""
         return sorted(folder.name for folder in (self.folder / _VECTORS).glob("*") if folder.is_dir())
 
     def files(self, service: str) -> Iterator[tuple[Path, FileFacts]]:
-        """The files of a service with what they say of themselves, by time."""
+        """The files of a service, or of a model, with what they say of themselves, by time."""
         for path in sorted((self.folder / _VECTORS / service).glob("*.parquet")):
             yield path, self._facts(path)
 

@@ -22,6 +22,14 @@ def _listed(value: object) -> object:
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
+def _duration(value: str) -> str:
+    try:
+        parse_duration(value)
+    except InputError as error:
+        raise ValueError("write a whole number and a unit, such as 30d") from error
+    return value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -118,14 +126,21 @@ class Audit(_Section):
         default="30d", description="`featurestore maintain` removes older files; until then they pin table versions."
     )
 
-    @field_validator("retention")
-    @classmethod
-    def _is_a_duration(cls, value: str) -> str:
-        try:
-            parse_duration(value)
-        except InputError as error:
-            raise ValueError("write a whole number and a unit, such as 30d") from error
-        return value
+    _retention = field_validator("retention")(_duration)
+
+
+class Predictions(_Section):
+    """How predictions are logged, for labels that come later; each default's reason is its description."""
+
+    sample: float = Field(
+        default=1.0, ge=0, le=1, description="All: a label that comes later must find its prediction. 0 logs none."
+    )
+    path: str = Field(default="data/predictions", description="Beside the stores, in the folder a project ignores.")
+    buffer_rows: int = Field(default=10_000, ge=1, description="As [audit] buffer_rows; more are dropped and counted.")
+    flush_seconds: float = Field(default=10.0, gt=0, description="What a killed process loses at most.")
+    retention: str = Field(default="90d", description="`featurestore maintain` removes older predictions and labels.")
+
+    _retention = field_validator("retention")(_duration)
 
 
 class Pipelines(_Section):
@@ -165,6 +180,7 @@ class Configuration(_Section):
     serving: Serving = Serving()
     audit: Audit = Audit()
     pipelines: Pipelines = Pipelines()
+    predictions: Predictions = Predictions()
     alerts: Alerts = Alerts()
 
     @field_validator("definitions")
@@ -236,6 +252,7 @@ def _settings() -> list[str]:
         "serving": Serving,
         "audit": Audit,
         "pipelines": Pipelines,
+        "predictions": Predictions,
         "alerts": Alerts,
     }
     names = [name for name in Configuration.model_fields if name not in sections]

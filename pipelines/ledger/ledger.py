@@ -17,6 +17,7 @@ from featurestore.registry.open import open_database
 from featurestore.timeline import Clock
 from pipelines.ledger import runs, tables, versions
 from pipelines.ledger.records import (
+    CHAMPION_ALIAS,
     AliasMove,
     Artifact,
     Attempt,
@@ -186,6 +187,11 @@ class Ledger:
         """The version that an alias of a model names; None when it names none."""
         with self.reading() as connection:
             return None if connection is None else versions.read_alias(connection, model, alias)
+
+    def champions(self) -> dict[str, int | None]:
+        """For each model that has a version its champion; None where it has none."""
+        with self.reading() as connection:
+            return {} if connection is None else versions.read_named(connection, CHAMPION_ALIAS)
 
     def alias_log(self, model: str | None = None) -> tuple[AliasMove, ...]:
         """All moves of aliases, or those of one model, newest first."""

@@ -93,6 +93,15 @@ def read_alias(connection: Connection, model: str, alias: str) -> int | None:
     return version
 
 
+def read_named(connection: Connection, alias: str) -> dict[str, int | None]:
+    """For each model that has a version the one that an alias names; None where it names none."""
+    models = connection.execute(select(tables.model_versions.c.model).distinct().order_by("model")).scalars()
+    columns = tables.aliases.c
+    query = select(columns.model, columns.version).where(columns.alias == alias)
+    named = {row.model: row.version for row in connection.execute(query)}
+    return {model: named.get(model) for model in models}
+
+
 @dataclass(frozen=True, slots=True)
 class AliasChange:
     """An alias that is to go from `expected` to `to`; None: it names nothing."""

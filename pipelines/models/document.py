@@ -13,10 +13,11 @@ Metrics = dict[str, float | None]
 class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a model.
 
-    `path` is its file from the project's folder. `dataset` is `name@version`; `service_meaning` and `views` say which
-    versions of the features it learned from. `settings` were set for its run, `parameters` are all of the estimator's.
-    `metrics` by part of the split. `artifacts` are digests by name: scores of the test rows, curves, golden requests,
-    statistics of the data. `slices` are those it was judged in; `bounded`: it met an absolute bound.
+    `path` is its file from the project's folder. `dataset` is `name@version`; `service_meaning`, the versions of
+    `views` and the meanings of `on_demand` views say which features it learned from. `settings` were set for its run,
+    `parameters` are all of the estimator's. `metrics` by part of the split. `artifacts` are digests by name: scores of
+    the test rows, curves, golden requests, statistics of the data. `slices` are those it was judged in; `bounded`: it
+    met an absolute bound.
     """
 
     path: str
@@ -24,6 +25,7 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     dataset_sha256: str
     service_meaning: str | None
     views: dict[str, int]
+    on_demand: dict[str, str]
     split: str
     rows: dict[str, int]
     code: CodeVersion

@@ -43,6 +43,7 @@ MODEL = "late"
 def document(path: str, verdict: Verdict) -> ModelDocument:
     return ModelDocument(
         path=path, dataset="late@1", dataset_sha256="d", service_meaning="m", views={}, split="s", rows={}, code=CODE,
+        on_demand={},
         estimator="E", settings={}, parameters={}, packages={}, signature=SIGNATURE, metrics={}, artifacts={},
         slices={}, verdict=verdict, summary="judged", bounded=verdict is not Verdict.FAIL,
     )  # fmt: skip

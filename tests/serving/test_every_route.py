@@ -12,6 +12,7 @@ import pytest
 from serving.app import create_app, keys_of
 from serving.gate import Gate
 from serving.keys import GRANTED
+from tests.serving.crowned import crown
 from tests.serving.servers import Asker, shop
 from tests.serving.test_push import ROWS
 
@@ -19,6 +20,9 @@ OPEN = "open"
 SCOPES = {  # what each route wants: a route that is added has to be added here
     "POST /v1/features": "features:read",
     "POST /v1/push/{view}": "push",
+    "POST /v1/models/{name}/predict": "predict",
+    "GET /v1/models": "predict",
+    "GET /v1/models/{name}": "predict",
     "GET /v1/services": "features:read",
     "GET /v1/services/{name}": "features:read",
     "GET /v1/views": "features:read",
@@ -35,6 +39,8 @@ SCOPES = {  # what each route wants: a route that is added has to be added here
 }
 PATHS = {
     "POST /v1/push/{view}": "/v1/push/last",
+    "POST /v1/models/{name}/predict": "/v1/models/worth/predict",
+    "GET /v1/models/{name}": "/v1/models/worth",
     "GET /v1/services/{name}": "/v1/services/buyer",
     "GET /v1/views/{name}": "/v1/views/last",
     "GET /v1/entities/{name}": "/v1/entities/customer",
@@ -42,6 +48,7 @@ PATHS = {
 BODIES: dict[str, dict[str, object]] = {
     "POST /v1/features": {"features": ["last:items"], "entities": [{"customer": "a"}]},
     "POST /v1/push/{view}": {"rows": ROWS},
+    "POST /v1/models/{name}/predict": {"entities": [{"customer": "a"}], "request": [{"price": 1.0}]},
     "POST /get-online-features": {"features": ["last:items"], "entities": {"customer": ["a"]}},
     "POST /push": {"push_source_name": "purchases", "df": {name: [value] for name, value in ROWS[0].items()}},
 }
@@ -65,6 +72,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with shop(tmp_path_factory.mktemp("closed")) as store:
+        crown(store)
         keys, now = keys_of(store), store.now_us()
         made = {scope.value: keys.create(scope, [scope], "ann")[1] for scope in GRANTED}
         every = [scope.value for scope in GRANTED]
@@ -113,6 +121,7 @@ def test_the_method_or_the_path_written_otherwise_opens_nothing(served: Served, 
 
 def test_the_first_key_closes_every_route_of_a_server_that_runs(tmp_path: Path) -> None:
     with shop(tmp_path) as store:
+        crown(store)
         served = Served(Asker(create_app(store)), {})
         before = {route: served.status(route, None) for route in SCOPES}
         keys_of(store).create("first", ["admin"], "ann")

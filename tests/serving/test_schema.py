@@ -15,18 +15,19 @@ from starlette.types import Receive, Scope, Send
 
 from featurestore.store import FeatureStore
 from serving.app import create_app, keys_of
+from tests.serving.crowned import crown
 from tests.serving.servers import shop
 
 WRITES = [("post", "/v1/push/{view}"), ("post", "/push")]
-READS = [("post", "/v1/features"), ("post", "/get-online-features")]
-PAGES = [("get", f"/v1/{kind}") for kind in ("services", "views", "entities")]
+READS = [("post", "/v1/features"), ("post", "/get-online-features"), ("post", "/v1/models/{name}/predict")]
+PAGES = [("get", f"/v1/{kind}") for kind in ("services", "views", "entities", "models")]
 OTHERS = [("get", path) for path in ("/health", "/healthz", "/readyz", "/metrics")]
 OPERATIONS = [*READS, *WRITES, *PAGES, *[(method, f"{path}/{{name}}") for method, path in PAGES], *OTHERS]
 
 
 @pytest.fixture(scope="module")
 def headers(store: FeatureStore) -> dict[str, str]:
-    _, key = keys_of(store).create("tests", ["push", "features:read"], "ann")
+    _, key = keys_of(store).create("tests", ["push", "features:read", "predict"], "ann")
     return {"authorization": f"Bearer {key}", "host": "localhost"}
 
 
@@ -34,6 +35,7 @@ def headers(store: FeatureStore) -> dict[str, str]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureStore]:
     """A shop of its own: what is accepted is pushed."""
     with shop(tmp_path_factory.mktemp("schema")) as store:
+        crown(store)
         yield store
 
 
