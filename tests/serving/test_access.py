@@ -170,19 +170,3 @@ def test_no_secret_is_kept_or_told(
     told += [*capfd.readouterr(), caplog.text, repr(made)]
     told += [path.read_bytes().decode("latin-1") for path in store.root.rglob("*") if path.is_file()]
     assert [text[:100] for text in told if secret in text] == []
-
-
-def test_too_many_entities_or_features_and_deep_nesting_are_refused(store: FeatureStore) -> None:
-    ask = serving(store)
-    many = {**QUESTION, "entities": [{"customer": "a"}] * 1_001}
-    wide = {**QUESTION, "features": [f"last:f{i}" for i in range(201)]}
-    deep = {**QUESTION, "entities": [{"customer": [["a"]]}]}
-    deeper = b'{"features":["last:items"],"entities":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    assert ask("POST", "/v1/features", json=many).status_code == 413
-    assert ask("POST", "/v1/features", json={**QUESTION, "entities": {"customer": ["a"] * 1_001}}).status_code == 413
-    assert ask("POST", "/v1/features", json=wide).status_code == 413
-    assert ask("POST", "/v1/features", json=deep).status_code == 400
-    assert ask("POST", "/v1/features", content=deeper).status_code == 400
-    assert ask("POST", "/v1/features", json={**QUESTION, "entities": [{"customer": "a"}] * 1_000}).status_code == 200
-    assert ask("POST", "/v1/features", content=b" " * (2**20 + 1)).status_code == 413
-    assert ask("POST", "/v1/features", content=b"x", headers={"content-encoding": "gzip"}).status_code == 415
