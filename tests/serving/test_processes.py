@@ -7,17 +7,20 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import polars as pl
 import pytest
 
 from featurestore.store import FeatureStore
+from serving.app import keys_of
 from tests.serving.servers import Running, running, wait_for
-from tests.store.projects import day, define, make_project
+from tests.store.projects import day, define, make_project, open_project
 
 PAIRS = """
 customer = Entity("customer", join_keys={{"customer": String}})
@@ -30,57 +33,76 @@ both = FeatureService("both", features=[pair])
 """
 
 
-def _pairs() -> pl.DataFrame:
-    """A row a day: its number is the day's."""
-    days = range(1, 29)
-    return pl.DataFrame({"customer": ["a"] * 28, "at": [day(d) for d in days], "number": list(days)})
+CUSTOMERS = ["a", "b", "c", "d", "e"]
+QUESTION = {"service": "both", "entities": [{"customer": name} for name in CUSTOMERS]}
+
+
+def _pairs(days: range) -> pl.DataFrame:
+    """A row of each customer a day, with the day's number: whoever sees two numbers sees half a publish."""
+    rows = [(name, day(d), d) for d in days for name in CUSTOMERS]
+    return pl.DataFrame(rows, schema=["customer", "at", "number"], orient="row")
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[FeatureStore]:
-    with make_project(tmp_path, PAIRS.format(offset=0), pairs=_pairs()) as store:
+    with make_project(tmp_path, PAIRS.format(offset=0), pairs=_pairs(range(1, 29))) as store:
         store.apply()
         store.materialize(day(2))
         yield store
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One answer: the version of the view, the numbers of all customers and when they were told."""
+
+    version: int
+    numbers: frozenset[int]
+    at: frozenset[str]
+
+
 @dataclass
 class Load:
-    """What callers saw: answers, other statuses, and connections that were refused or broken."""
+    """What each caller saw: answers, other statuses, and connections that were refused or broken."""
 
-    answers: list[dict[str, object]] = field(default_factory=list)
+    callers: list[list[Seen]] = field(default_factory=list)
     statuses: set[int] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
 
-    def pairs(self) -> set[tuple[object, object, object]]:
-        """What was answered: version, left and right."""
-        return {
-            (a["views"]["pair"]["version"], *(a["features"][n]["values"][0] for n in ("left", "right")))  # type: ignore[index]
-            for a in self.answers
-        }
+    @property
+    def answers(self) -> list[Seen]:
+        """The answers to all callers."""
+        return [seen for caller in self.callers for seen in caller]
+
+    def has_seen(self, version: int, number: int) -> bool:
+        """Whether somebody was told this."""
+        return any(seen.version == version and seen.numbers == {number} for seen in self.answers)
+
+    def wait_for_more(self, count: int) -> None:
+        """Until as many more answers came."""
+        before = len(self.answers)
+        wait_for(lambda: len(self.answers) >= before + count, f"{count} more answers")
 
 
 @contextmanager
 def asked(server: Running, callers: int = 2) -> Iterator[Load]:
-    """Callers that ask without a pause, each on a connection of its own that it opens anew when it is closed."""
-    load = Load()
+    """Callers that ask all the time, each on a connection of its own that it opens anew when it is closed."""
+    load = Load([[] for _ in range(callers)])
     stop = threading.Event()
 
-    def ask() -> None:
-        with httpx.Client(base_url=server.url, timeout=10) as client:
-            while not stop.is_set():
-                question = {"service": "both", "entities": [{"customer": "a"}]}
+    def ask(seen: list[Seen]) -> None:
+        with httpx.Client(base_url=server.url, headers=server.http.headers, timeout=10) as client:
+            while not stop.wait(0.005):
                 try:
-                    answer = client.post("/v1/features", json=question)
+                    answer = client.post("/v1/features", json=QUESTION)
                 except httpx.TransportError as error:
                     load.broken.append(repr(error))
                     stop.wait(0.02)
                     continue
                 load.statuses.add(answer.status_code)
                 if answer.status_code == 200:
-                    load.answers.append(answer.json())
+                    seen.append(_seen(answer.json()))
 
-    threads = [threading.Thread(target=ask) for _ in range(callers)]
+    threads = [threading.Thread(target=ask, args=(seen,)) for seen in load.callers]
     for thread in threads:
         thread.start()
     try:
@@ -91,24 +113,54 @@ def asked(server: Running, callers: int = 2) -> Iterator[Load]:
             thread.join()
 
 
-def test_requests_see_whole_versions_while_apply_and_materialize_run(project: FeatureStore) -> None:
-    with running(project.root, "--workers", "2") as server, asked(server) as load:
-        wait_for(lambda: len(load.answers) > 20, "the first answers")
-        for end in (5, 9):
-            project.materialize(day(end))
+def _seen(answer: dict[str, Any]) -> Seen:
+    view, features = answer["views"]["pair"], answer["features"]
+    numbers = frozenset([*features["left"]["values"], *features["right"]["values"]])
+    return Seen(view["version"], numbers, frozenset(view["event_timestamps"]))
+
+
+def _pushed(server: Running, hour: int) -> None:
+    """Push a row of each customer, later than all before, whose number is 30 and the hour."""
+    rows = [{"customer": name, "at": f"2024-01-28T{hour:02}:00:00Z", "number": 30 + hour} for name in CUSTOMERS]
+    pushed = server.http.post("/v1/push/pair", json={"rows": rows})
+    assert pushed.status_code == 200, pushed.text
+
+
+def test_requests_see_whole_versions_while_others_materialize_push_and_apply(project: FeatureStore) -> None:
+    _, key = keys_of(project).create("tests", ["features:read", "push"], "ann")
+
+    def materialize() -> None:
+        with open_project(project.root) as store:
+            for end in range(3, 8):
+                store.materialize(day(end))
+
+    def push(hours: range) -> None:
+        for hour in hours:
+            _pushed(server, hour)
+
+    with running(project.root, "--workers", "2", key=key) as server, asked(server) as load:
+        load.wait_for_more(20)
+        with ThreadPoolExecutor() as pool:
+            for writer in [pool.submit(materialize), pool.submit(push, range(5))]:
+                writer.result()
         define(project.root, PAIRS.format(offset=100))
         project.apply()
-        before = len(load.answers)
-        wait_for(lambda: len(load.answers) > before + 20, "answers of the earlier version")
-        project.materialize(day(28))
-        wait_for(lambda: (2, 127, 127) in load.pairs(), "the new version")
+        with ThreadPoolExecutor() as pool:
+            materializing = pool.submit(project.materialize, day(28))
+            pool.submit(push, range(5, 9)).result()
+            materializing.result()
+        project.materialize(day(28))  # a push that came in between has kept the new version from serving
+        wait_for(lambda: load.has_seen(2, 138), "the last push in the new version")
         ready = server.http.get("/readyz").json()
     assert load.broken == []
     assert load.statuses == {200}
-    seen = load.pairs()
-    assert all(left == right for _, left, right in seen), "a torn row"
-    assert {version for version, *_ in seen} == {1, 2}
-    assert all((left > 100) == (version == 2) for version, left, _ in seen), "a mixed version"  # type: ignore[operator]
+    assert {len(seen.numbers) for seen in load.answers} == {1}, "a torn row, or half a publish"
+    assert {len(seen.at) for seen in load.answers} == {1}, "half a publish"
+    assert {seen.version for seen in load.answers} == {1, 2}
+    assert all((max(seen.numbers) > 100) == (seen.version == 2) for seen in load.answers), "a mixed version"
+    for caller in load.callers:
+        told = [(seen.version, max(seen.at)) for seen in caller]
+        assert told == sorted(told), "a step back"
     assert ready["status"] == "ready"
     assert ready["views"] == {"pair": 2}
 
@@ -119,12 +171,11 @@ def test_a_worker_that_dies_is_replaced_and_sigterm_drains(project: FeatureStore
         first = server.workers()
         assert len(first) == 2
         with asked(server) as load:
-            wait_for(lambda: len(load.answers) > 20, "the first answers")
+            load.wait_for_more(20)
             killed = min(first)
             os.kill(killed, signal.SIGKILL)
             wait_for(lambda: len(server.workers() - {killed}) == 2, "a replacement")
-            before = len(load.answers)
-            wait_for(lambda: len(load.answers) > before + 50, "answers after the replacement")
+            load.wait_for_more(50)
             began = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(15) == 0
@@ -156,7 +207,7 @@ doubles = FeatureService("doubles", features=[twice])
 """
     )
     question = {"service": "doubles", "entities": [{"customer": "a"}]}
-    with make_project(tmp_path, definitions, pairs=_pairs()) as store:
+    with make_project(tmp_path, definitions, pairs=_pairs(range(1, 29))) as store:
         store.apply()
         store.materialize(day(2))
         with running(tmp_path) as server:
