@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from featurestore.errors import OnlineStoreError
-from featurestore.online.base import WriteCount
+from featurestore.online.base import STAMP_SIZE, WriteCount
 from featurestore.online.redis.address import parse_address
 from featurestore.online.redis.leases import Lease
 from featurestore.online.redis.staging import stage
@@ -109,6 +109,24 @@ def test_keys_of_others_are_left_alone(url: str) -> None:
     assert ours.namespaces() == []
     ours.close()
     theirs.close()
+
+
+def test_records_whose_catalog_was_lost_are_swept_and_those_that_are_published_stay(
+    url: str, store: RedisOnlineStore
+) -> None:
+    store.replace("users", [(key, record(1)) for key in MANY], meta=b"m")
+    store.write("users", [(key, record(2)) for key in MANY])
+    [node] = [node for node in nodes_of(url) if node.keys("*catalog")]
+    node.delete("{featurestore}:catalog", "{featurestore}:generations")
+    node.set("featurestore:{featurestore}", "of others")
+    store.replace("users", [(key, record(3)) for key in SOME], meta=b"n")
+    node.delete("{featurestore}:generations")  # what is published is mentioned by the catalog still
+    assert store.compact() > len(MANY) * STAMP_SIZE
+    assert read(store, "users", *SOME) == [record(3)] * len(SOME)
+    store.drop("users")
+    store.compact()
+    assert keys_of(url) == [b"featurestore:{featurestore}"]
+    node.close()
 
 
 _DYING = """
@@ -220,8 +238,13 @@ def test_stamps_are_compared_as_bytes_whatever_the_locale_of_the_server(
 def keys_of(url: str) -> list[bytes | str]:
     """The keys on all servers that are no bookkeeping."""
     found: list[bytes | str] = []
-    for place in url.partition("://")[2].partition("?")[0].split(","):
-        client = redis.Redis(port=int(place.rpartition(":")[2]))
+    for client in nodes_of(url):
         found += client.keys("*:{*")
         client.close()
     return found
+
+
+def nodes_of(url: str) -> list[redis.Redis]:
+    """A client for each server."""
+    places = url.partition("://")[2].partition("?")[0].split(",")
+    return [redis.Redis(port=int(place.rpartition(":")[2])) for place in places]

@@ -15,6 +15,7 @@ All numbers are decimal digits of fixed width, so that scripts and people can re
 from __future__ import annotations
 
 import binascii
+import re
 import secrets
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -88,6 +89,8 @@ class Layout:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self.pattern = f"{prefix}:{{*"  # of the keys that may be buckets; no character of a prefix is special there
+        self._bucket = re.compile(rf"{re.escape(prefix)}:\{{([0-9a-f]{{{GENERATION_DIGITS}}})\.\d+\}}(:next)?".encode())
         self.catalog = f"{{{prefix}}}:catalog".encode()
         self.generations = f"{{{prefix}}}:generations".encode()
         self.publishing = f"{{{prefix}}}:publishing".encode()
@@ -97,6 +100,11 @@ class Layout:
         """The buckets of a generation."""
         names = [f"{self._prefix}:{{{generation.decode()}.{i}}}".encode() for i in range(count)]
         return tuple(Bucket(slot_of(name), name, name + b":next") for name in names)
+
+    def generation_of(self, key: bytes) -> bytes | None:
+        """The generation of a key that is a bucket or its overlay; None for any other key."""
+        found = self._bucket.fullmatch(key)
+        return found and found[1]
 
 
 def new_generation() -> bytes:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from featurestore.errors import OnlineStoreError
 from featurestore.online.base import STAMP_SIZE, WriteCount
 from featurestore.online.redis.connection import Argument, pack
+from featurestore.online.redis.forgotten import forgotten_keys
 from featurestore.online.redis.layout import (
     DELETED,
     GENERATION_DIGITS,
@@ -25,6 +26,7 @@ from featurestore.online.redis.layout import (
     Head,
     bucket_index,
     new_generation,
+    slot_of,
 )
 from featurestore.online.redis.leases import LEASE_S, Lease, lease
 from featurestore.online.redis.loading import Loader
@@ -102,7 +104,8 @@ class Publisher:
     def sweep(self, namespace: str = "") -> int:
         """Remove the generations that no namespace has and nobody is making; of one namespace when it is named.
 
-        Returns about how many bytes they took, 0 where the server does not tell.
+        Without a name also what nothing mentions any more. Returns about how many bytes they took, 0 where the server
+        does not tell.
         """
         keys = (self._layout.catalog, self._layout.publishing, self._layout.generations)
         [found] = self._reader.checked(run(self._servers, [Call(self._layout.slot, ORPHANS, keys, (namespace,))]))
@@ -110,10 +113,20 @@ class Publisher:
         for raw in found:
             generation, count = raw[:GENERATION_DIGITS], int(raw[GENERATION_DIGITS : GENERATION_DIGITS + 5])
             keys_of = [(b.slot, key) for b in self._layout.buckets(generation, count) for key in (b.key, b.overlay)]
-            sizes = self._servers.exchange([(slot, pack("MEMORY", "USAGE", key)) for slot, key in keys_of], again=True)
-            freed += sum(size for size in sizes if isinstance(size, int))
+            freed += self._size(keys_of)
             self._remove(generation, count)
+        if not namespace:
+            forgotten = [(slot_of(key), key) for key in forgotten_keys(self._servers, self._reader)]
+            for first in range(0, len(forgotten), _REMOVED_AT_ONCE):
+                part = forgotten[first : first + _REMOVED_AT_ONCE]
+                freed += self._size(part)
+                self._exchange([(slot, pack("UNLINK", key)) for slot, key in part])
         return freed
+
+    def _size(self, keys: Sequence[tuple[int, bytes]]) -> int:
+        """About how many bytes some keys take, given with their slots."""
+        sizes = self._servers.exchange([(slot, pack("MEMORY", "USAGE", key)) for slot, key in keys], again=True)
+        return sum(size for size in sizes if isinstance(size, int))
 
     def _lease(self, namespace: str) -> AbstractContextManager[Lease]:
         return lease(self._servers, self._reader, namespace, self._lease_s)

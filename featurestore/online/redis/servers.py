@@ -33,6 +33,10 @@ class Servers(Protocol):
         """
         ...
 
+    def exchange_with(self, server: Server, commands: Sequence[bytes]) -> list[Reply]:
+        """One server's replies to packed commands that change nothing; raises OnlineStoreError, as `exchange` does."""
+        ...
+
     def all(self) -> Sequence[Server]:
         """Every server that holds keys."""
         ...
@@ -59,6 +63,13 @@ class SingleServer:
             return self._server.exchange([packed for _, packed in commands], again=again)
         except Unreachable as error:
             raise lost(self._address, error, publishing=not again) from error
+
+    def exchange_with(self, server: Server, commands: Sequence[bytes]) -> list[Reply]:
+        """As Servers."""
+        try:
+            return server.exchange(commands, again=True)
+        except Unreachable as error:
+            raise lost(self._address, error) from error
 
     def all(self) -> Sequence[Server]:
         """As Servers."""
@@ -110,6 +121,13 @@ class Cluster:
                 self._learn(learned)
             except OnlineStoreError as unknown:
                 raise failure or unknown from unknown
+
+    def exchange_with(self, server: Server, commands: Sequence[bytes]) -> list[Reply]:
+        """As Servers."""
+        try:
+            return server.exchange(commands, again=True)
+        except Unreachable as error:
+            raise lost(self._where(server), error) from error
 
     def _attempt(
         self, commands: Sequence[Command], pending: Sequence[int], replies: list[Reply], *, again: bool

@@ -83,7 +83,7 @@ class RedisOnlineStore:
         self._publisher.drop(namespace)
 
     def compact(self) -> int:
-        """As OnlineStore: removes what publishers that died have left behind; about how many bytes of memory it took.
+        """As OnlineStore: removes what nobody publishes or makes; about how many bytes of memory it took.
 
         The files to which a server saves its memory are the server's own business.
         """
