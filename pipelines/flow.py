@@ -19,20 +19,29 @@ from pipelines.code import code_digest, package_versions
 from pipelines.definition.data_gate import Freshness
 from pipelines.definition.pipeline import TrainingPipeline
 from pipelines.gates import baseline as baselines
-from pipelines.gates import counting, data, data_checks, data_proof, distances, drift
+from pipelines.gates import (
+    bootstrap,
+    counting,
+    data,
+    data_checks,
+    data_proof,
+    distances,
+    drift,
+    model,
+    model_checks,
+    model_proof,
+    scored,
+)
 from pipelines.gates.baseline import Baseline
 from pipelines.gates.policy import policy_digest
 from pipelines.ledger.records import Artifact, ModelVersion
-from pipelines.model_gate import checks as model_checks
-from pipelines.model_gate import gate as model_gate
-from pipelines.model_gate.checks import Trial
 from pipelines.models import files, scoring
 from pipelines.models.document import ModelDocument
 from pipelines.models.files import SUFFIX, check_types, load_model, model_bytes
 from pipelines.reports import GateReport
 from pipelines.rooms import PipelineRooms
 from pipelines.stepping import Done, Stepper, Task
-from pipelines.steps import evaluate, extract, split, train, validate
+from pipelines.steps import compare, evaluate, extract, split, train, validate
 from pipelines.steps.evaluate import Champion, Contestant, Evaluated
 from pipelines.steps.extract import Extracted
 from pipelines.steps.split import Divided, Parts
@@ -209,13 +218,11 @@ class Flow:
 
         def compute() -> Done[Compared]:
             table = pl.read_parquet(io.BytesIO(self.rooms.artifacts.read(scores)))
-            trial = Trial(table, trained.signature.label, trained.signature.kind, evaluated.champion, slices)
-            report = model_gate.judge_model(self.pipeline.model_gate, trial)
-            judged = dict(model_gate.judged_slices(self.pipeline.model_gate, trial))
-            bounded = model_gate.bounded(report)
-            return Done(Compared(report=report, slices=judged, bounded=bounded))
+            judged = compare.compare(self.pipeline.model_gate, table, trained.signature.label, slices)
+            report = GateReport.of("model", judged.policy, judged.checks, judged.verdict)
+            return Done(Compared(report=report, slices=judged.groups, bounded=compare.bounded(report.checks)))
 
-        code = (model_gate, model_checks, metrics)
+        code = (compare, model, model_checks, model_proof, scored, bootstrap, metrics)
         return self.stepper.do(Task("compare", Compared, code, needs, compute, gate=lambda done: done.report))
 
     def document(
@@ -269,8 +276,9 @@ class Flow:
         return Champion(self.live.model.version, contestant, rows)
 
     def _sliced(self, extracted: Extracted) -> tuple[str, ...]:
-        columns = [name for name, _ in self._dataset(extracted).columns()]
-        return model_gate.sliced_columns(self.pipeline.model_gate, columns)
+        """The columns of slices and groups that the rows have; the gate says which are missing."""
+        there = {name for name, _ in self._dataset(extracted).columns()}
+        return tuple(name for name in compare.grouped_columns(self.pipeline.model_gate) if name in there)
 
     def _baseline(self) -> str | None:
         """The digest of the statistics of the champion's data, without a champion of the data that passed last."""

@@ -20,6 +20,7 @@ from pipelines import promotion
 from pipelines.code import code_version
 from pipelines.definition.pipeline import TrainingPipeline
 from pipelines.flow import Flow
+from pipelines.gates import behaviour
 from pipelines.ledger.records import GateResult, ModelState, ModelVersion, Run, RunKind, RunState, Step, Verdict
 from pipelines.ledger.runs import RunFilter
 from pipelines.models.files import load_model
@@ -234,7 +235,9 @@ def _verify(flow: Flow, model: ModelVersion, server: Server | None) -> Verified:
     def needs() -> Mapping[str, object]:
         return {"model": model.digest, "version": model.version, "behaves": repr(behaves)}
 
-    task = Task("verify", Verified, (verify, promotion), needs, compute, gate=lambda done: done.report, reuse=False)
+    task = Task(
+        "verify", Verified, (verify, behaviour, promotion), needs, compute, gate=lambda done: done.report, reuse=False
+    )
     return flow.stepper.do(task)
 
 

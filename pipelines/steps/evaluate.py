@@ -14,11 +14,11 @@ from featurestore.store import FeatureStore
 from pipelines.definition.metrics import METRICS
 from pipelines.frames import Labels, Signature, label_values, model_frame
 from pipelines.metrics import all_measured, measured
-from pipelines.model_gate.checks import CHAMPION_SCORE, SCORE
 from pipelines.models.document import Metrics
 from pipelines.models.scoring import Scores, score
 from pipelines.steps.split import Parts
 
+SCORE, CHAMPION_SCORE = "__score", "__champion_score"
 GOLDEN = 50
 _POINTS = 100
 _IMPORTANCE_ROWS = 1_000

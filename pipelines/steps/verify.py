@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ import polars as pl
 
 from featurestore.errors import FeatureStoreError
 from pipelines.definition.model_gate import Behaves
+from pipelines.gates.behaviour import Behaviour, judge_behaviour
 from pipelines.gates.policy import policy_digest
-from pipelines.gates.verdict import CheckResult
-from pipelines.ledger.records import ModelVersion, Verdict
-from pipelines.model_gate.checks import SCORE
+from pipelines.ledger.records import ModelVersion
+from pipelines.metrics import Numbers
 from pipelines.models.document import ModelDocument
 from pipelines.models.fresh import Order, Served, served_afresh
 from pipelines.reports import GateReport
+from pipelines.steps.evaluate import SCORE
 
 Server = Callable[[ModelVersion, Path], Served]  # a version and its golden requests, to what answered them
 
@@ -42,35 +44,22 @@ def fresh_server(root: Path, trusted: tuple[str, ...]) -> Server:
 
 def verify(model: ModelVersion, golden: Path, behaves: Behaves | None, serve: Server) -> GateReport:
     """Whether the model behaves in the server as declared, by default with no budget but the tolerance of 1e-9."""
-    wanted = behaves or Behaves(latency_ms=None)
-    expected = pl.read_parquet(golden).head(wanted.golden_requests)[SCORE].to_numpy()
+    rows = pl.read_parquet(golden)
+    wanted = behaves or Behaves(golden_requests=max(rows.height, 1), latency_ms=None)
+    if rows.height < wanted.golden_requests:  # fewer test rows than requests
+        wanted = replace(wanted, golden_requests=max(rows.height, 1))
+    result = judge_behaviour(wanted, measured(rows[SCORE].to_numpy(), model, golden, serve))
+    return GateReport.of("serving", policy_digest([wanted]), [result])
+
+
+def measured(expected: Numbers, model: ModelVersion, golden: Path, serve: Server) -> Behaviour:
+    """What the server did with the golden requests, beside the scores of training."""
     try:
         served = serve(model, golden)
-        results = [_agreement(expected, served, wanted), *_budgets(served, wanted)]
     except FeatureStoreError as error:
-        results = [CheckResult("Served", Verdict.ERROR, str(error))]
-    return GateReport.of("serving", policy_digest([wanted]), results)
-
-
-def _agreement(expected: np.ndarray[tuple[int], np.dtype[np.float64]], served: Served, wanted: Behaves) -> CheckResult:
-    answered = np.asarray(served.scores[: expected.size])
+        return Behaviour(0, None, failure=str(error))
+    answered = np.asarray(served.scores)
     if answered.shape != expected.shape:
-        message = f"{answered.size} of {expected.size} golden requests were answered."
-        return CheckResult("Predictions", Verdict.FAIL, message)
-    apart = float(np.abs(answered - expected).max()) if expected.size else 0.0
-    message = f"{expected.size} golden requests differ from training by {apart:.3g}; {wanted.tolerance:g} is allowed."
-    verdict = Verdict.PASS if apart <= wanted.tolerance else Verdict.FAIL
-    return CheckResult("Predictions", verdict, message, {"apart": apart})
-
-
-def _budgets(served: Served, wanted: Behaves) -> list[CheckResult]:
-    results = []
-    for what, value, budget, unit in (
-        ("Latency", served.latency_ms, wanted.latency_ms, "ms"),
-        ("Memory", served.memory_mb, wanted.memory_mb, "MB"),
-    ):
-        if budget is not None:
-            verdict = Verdict.PASS if value <= budget else Verdict.FAIL
-            message = f"{what} is {value:.3g} {unit}; {budget:g} {unit} is allowed."
-            results.append(CheckResult(what, verdict, message, {"value": value}))
-    return results
+        return Behaviour(answered.size, None, served.latency_ms, served.memory_mb)
+    apart = float(np.abs(answered - expected).max()) if expected.size else None
+    return Behaviour(answered.size, apart, served.latency_ms, served.memory_mb)

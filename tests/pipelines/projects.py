@@ -73,7 +73,7 @@ DATA_GATE = """[
     NullRate(max_increase=0.1), Drift(psi=0.25)]"""
 MODEL_GATE = """[
     AtLeast("roc_auc", 0.6), NoWorseThanChampion("roc_auc", margin=0.02, samples=100),
-    Slices(by=["shop"], metric="roc_auc", min_rows=30, max_gap=0.25), Calibration(max_ece=0.2)]"""
+    Slices(by=["shop"], metric="roc_auc", min_rows=30, max_gap=0.15), Calibration(max_ece=0.2)]"""
 
 
 def day(number: int, hour: int = 0) -> datetime:

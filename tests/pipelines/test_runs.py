@@ -173,7 +173,7 @@ def test_a_worse_estimator_is_refused_and_the_champion_stays(shop: Shop) -> None
     write_definitions(shop.root, estimator="C=1e-6")
     report = shop.run()
     assert report.run.state is RunState.REFUSED
-    assert "roc_auc is worse than that of champion v1" in report.run.outcome
+    assert "NoWorseThanChampion roc_auc: roc_auc is" in report.run.outcome
     assert shop.states() == {1: "CHAMPION", 2: "REJECTED"}
     with pytest.raises(InputError, match="REJECTED and cannot become APPROVED"):
         approve(shop.rooms, "returned", 2, "please")
