@@ -47,9 +47,9 @@ def _one_group_wrong(check: Slices | Fairness, rows: ScoredRows, columns: tuple[
     if not large:
         return None
     _, column, value, places = min(large, key=lambda item: item[:3])
-    scores = rows.scores.copy()
+    scores = rows.labels.copy()  # right everywhere else: how good the model is must not hide what is wrong here
     scores[places] = _wrong(rows, check.max_gap)[places]
-    return f"wrong scores for {column}={value}", replace(rows, scores=scores)
+    return f"wrong scores for {column}={value} alone", replace(rows, scores=scores)
 
 
 def _wrong(rows: ScoredRows, limit: float) -> Numbers:

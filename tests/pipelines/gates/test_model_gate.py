@@ -167,6 +167,12 @@ def test_a_slice_that_the_champion_was_judged_on_and_that_is_missing_is_inconclu
     assert checked(SLICES, few).verdict is Verdict.INCONCLUSIVE
 
 
+def test_a_check_of_slices_proves_itself_whatever_the_model_is_like() -> None:
+    halves = replace(GOOD, groups=pl.DataFrame({"carrier": ["UA", "AA"] * (N // 2)}), scores=noisy(CHANCE, 0.4))
+    assert checked(replace(SLICES, max_gap=0.45), halves).verdict is Verdict.PASS
+    assert checked(replace(SLICES, max_gap=0.55), halves).verdict is Verdict.ERROR  # half the rows wrong: 0.5 of all
+
+
 def test_without_a_slice_to_judge_nothing_is_told() -> None:
     for check in (replace(SLICES, min_rows=501), replace(SLICES, by=["one"])):
         result = checked(check, GOOD)
@@ -241,7 +247,7 @@ def test_a_first_model_passes_its_bounds_and_waits_for_approval() -> None:
     assert verdict.needs_approval
     assert verdict.summary == "Model: PASS, 6 checks. A first model waits for approval."
     assert [check.proved for check in verdict.checks] == [
-        (), ("wrong scores for all rows",), (), ("wrong scores for carrier=AA",), ("certain of the rarer label",), (),
+        (), ("wrong scores for all rows",), (), ("wrong scores for carrier=AA alone",), ("certain of the rarer label",), (),
     ]  # fmt: skip
     assert not judge_model([BOUND], against(CHANCE, CHANCE)).needs_approval
 
