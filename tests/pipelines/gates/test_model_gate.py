@@ -247,7 +247,8 @@ def test_a_first_model_passes_its_bounds_and_waits_for_approval() -> None:
     assert verdict.needs_approval
     assert verdict.summary == "Model: PASS, 6 checks. A first model waits for approval."
     assert [check.proved for check in verdict.checks] == [
-        (), ("wrong scores for all rows",), (), ("wrong scores for carrier=AA alone",), ("certain of the rarer label",), (),
+        (), ("wrong scores for all rows",), (), ("wrong scores for carrier=AA alone",),
+        ("certain of the rarer label",), (),
     ]  # fmt: skip
     assert not judge_model([BOUND], against(CHANCE, CHANCE)).needs_approval
 
