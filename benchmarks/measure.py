@@ -7,6 +7,7 @@ its own.
 from __future__ import annotations
 
 import json
+import random
 import resource
 import sys
 import time
@@ -14,7 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
-WARM_UP = 2_000
+BATCHES = (1, 10, 100)  # entities of a lookup
+_FEWEST = 2_000  # lookups
+_WARM_UP_SHARE = 5
 
 
 def measured(work: Callable[[], object]) -> None:
@@ -25,18 +28,31 @@ def measured(work: Callable[[], object]) -> None:
     report(seconds=seconds, cpu_seconds=cpu_seconds, peak_mb=peak_mb())
 
 
-def measured_calls(call: Callable[[int], object], arguments: Sequence[int]) -> None:
-    """Call once per argument, the first ones to warm up, and report percentiles of the others in microseconds."""
-    for argument in arguments[:WARM_UP]:
-        call(argument)
+def measured_batches(look_up: Callable[[list[int]], object], entities: int, lookups: int) -> None:
+    """Look up 1, 10 and 100 entities at a time, `lookups` times and fewer; report percentiles in microseconds.
+
+    `p50_us_10` is the median of those with ten. The keys are drawn from 0 to `entities`, the same for everybody.
+    """
+    drawn = random.Random(5)
+    numbers: dict[str, float] = {}
+    for batch in BATCHES:
+        times = max(lookups // batch, min(lookups, _FEWEST))
+        keys = [drawn.choices(range(entities), k=batch) for _ in range(times + times // _WARM_UP_SHARE)]
+        for name, value in percentiles(look_up, keys, times // _WARM_UP_SHARE).items():
+            numbers[f"{name}_{batch}"] = value
+    report(**numbers, peak_mb=peak_mb())
+
+
+def percentiles(call: Callable[[list[int]], object], arguments: Sequence[list[int]], warm_up: int) -> dict[str, float]:
+    """Call once per argument, the first ones to warm up; percentiles of the others in microseconds."""
     taken = []
     clock = time.perf_counter_ns
-    for argument in arguments[WARM_UP:]:
+    for argument in arguments:
         began = clock()
         call(argument)
         taken.append(clock() - began)
-    taken.sort()
-    report(p50_us=taken[len(taken) // 2] / 1000, p99_us=taken[len(taken) * 99 // 100] / 1000, peak_mb=peak_mb())
+    taken = sorted(taken[warm_up:])
+    return {"p50_us": taken[len(taken) // 2] / 1000, "p99_us": taken[len(taken) * 99 // 100] / 1000}
 
 
 def report(**numbers: float) -> None:

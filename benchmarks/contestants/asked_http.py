@@ -3,57 +3,99 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.http_load import Load, free_port, latencies, post, running, throughput
-from benchmarks.measure import report
+from benchmarks.measure import BATCHES, report
 
-BATCHES = (1, 10, 100)
+PATH = "/v1/features"
 _BODIES = 512
+_CONNECTIONS = 16
+_COLD_REQUESTS = 200
 
 
-def _command(server: str, place: Path, port: int, workers: int) -> tuple[list[str], str, str]:
-    """How the server is started, the path it is asked at, and the path that shows it runs."""
-    project = str(place / "project")
-    match server:
-        case "featurestore":
-            program = str(Path(sys.executable).with_name("featurestore"))
-            options = ["--port", str(port), "--workers", str(workers)]
-            return [program, "--project", project, "serve", *options], "/v1/features", "/readyz"
-        case "bare":
-            program = "benchmarks.contestants.bare_http"
-            return [sys.executable, "-m", program, project, str(port), str(workers)], "/v1/features", "/"
-        case _:
-            raise SystemExit(f"There is no server {server!r}.")
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which server is asked for which service; whether nothing of the store is in memory when it starts."""
+
+    server: str
+    service: str
+    place: Path
+    entities: int
+    cold: bool = False
+
+    def command(self, port: int, workers: int = 1) -> tuple[list[str], str]:
+        """How the server is started, and a path that shows it runs."""
+        project = str(self.place / "project")
+        match self.server:
+            case "featurestore":
+                program = str(Path(sys.executable).with_name("featurestore"))
+                options = ["--port", str(port), "--workers", str(workers)]
+                return [program, "--project", project, "serve", *options], "/readyz"
+            case "bare":
+                program = "benchmarks.contestants.bare_http"
+                return [sys.executable, "-m", program, project, str(port), str(workers)], "/"
+            case _:
+                raise SystemExit(f"There is no server {self.server!r}.")
+
+    def body(self, keys: Sequence[int]) -> bytes:
+        """What is asked for entities."""
+        question: dict[str, object] = {"service": self.service, "entities": [{"key": key} for key in keys]}
+        if self.service == "risk_v1":
+            question["request"] = [{"amount": key / 7, "hour": key % 24} for key in keys]
+        return json.dumps(question, separators=(",", ":")).encode()
+
+    def requests(self, batch: int, bodies: int) -> Callable[[int], bytes]:
+        """Requests for so many entities each, over and over."""
+        drawn = random.Random(batch)
+        messages = [post(PATH, self.body(drawn.sample(range(self.entities), batch))) for _ in range(bodies)]
+        return lambda number: messages[number % bodies]
 
 
-def _requests(path: str, entities: int, batch: int) -> Callable[[int], bytes]:
-    chosen = random.Random(5)
-    bodies = []
-    for _ in range(_BODIES):
-        keys = chosen.choices(range(entities), k=batch)
-        question = {"service": "all_v1", "entities": [{"key": key} for key in keys]}
-        bodies.append(post(path, json.dumps(question, separators=(",", ":")).encode()))
-    return lambda number: bodies[number % _BODIES]
+def forget(store: Path) -> None:
+    """Drop the store's file from the page cache; nobody may have it mapped."""
+    handle = os.open(store / "data.mdb", os.O_RDONLY)
+    try:
+        os.fsync(handle)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(handle)
+
+
+def _warm(asked: Asked, port: int, requests: int, seconds: float) -> dict[str, float]:
+    """Latencies one after the other, then the rate of many connections."""
+    numbers: dict[str, float] = {}
+    for batch in BATCHES:
+        load = Load(requests=max(requests // batch, 300), warm_up=200, connections=_CONNECTIONS, seconds=seconds)
+        found = latencies(port, asked.requests(batch, _BODIES), load)
+        numbers |= {f"{name}_{batch}": value for name, value in found.items()}
+    return numbers | throughput(port, asked.requests(1, _BODIES), load)
+
+
+def _cold(asked: Asked, port: int) -> dict[str, float]:
+    """Latencies of requests that each ask for other entities, from the first one on."""
+    load = Load(requests=_COLD_REQUESTS, warm_up=0, connections=1, seconds=0)
+    return {
+        f"{name}_{batch}": value
+        for batch in BATCHES[:2]
+        for name, value in latencies(port, asked.requests(batch, _COLD_REQUESTS), load).items()
+    }
 
 
 def main() -> None:
-    """Arguments: server, workspace, entities, requests of one entity, seconds of many connections, workers."""
-    server, place, entities, asked = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    seconds, workers = float(sys.argv[5]), int(sys.argv[6])
+    """Arguments: server, service, workspace, entities, requests of one entity (0: cold), seconds of many connections."""
+    asked = Asked(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), cold=sys.argv[5] == "0")
+    if asked.cold:
+        forget(asked.place / "project" / "data" / "online")
     port = free_port()
-    command, path, ready = _command(server, place, port, workers)
-    numbers: dict[str, float] = {}
+    command, ready = asked.command(port)
     with running(command, port, ready):
-        for batch in BATCHES:
-            load = Load(requests=max(asked // batch, 200), warm_up=200, connections=16, seconds=seconds)
-            found = latencies(port, _requests(path, entities, batch), load)
-            numbers |= {f"{name}_{batch}": value for name, value in found.items()}
-        if seconds:
-            numbers |= throughput(port, _requests(path, entities, 1), load)
+        numbers = _cold(asked, port) if asked.cold else _warm(asked, port, int(sys.argv[5]), float(sys.argv[6]))
     report(**numbers)
 
 

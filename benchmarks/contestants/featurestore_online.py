@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import random
+import os
 import sys
 from pathlib import Path
 
 from benchmarks.inputs import FEATURES, ONLINE_VIEWS
-from benchmarks.measure import measured_calls
+from benchmarks.measure import measured_batches
 from featurestore import FeatureStore
 
 
 def main() -> None:
-    """Arguments: workspace, entities, lookups."""
+    """Arguments: workspace, entities, lookups of one entity, URL of the store."""
     workspace, entities, lookups = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    os.environ["FEATURESTORE_ONLINE__URL"] = sys.argv[4]
     features = [f"{view}:{view}_{name}" for view in ONLINE_VIEWS for name in FEATURES]
     with FeatureStore(workspace / "project") as store:
-        measured_calls(
-            lambda entity: store.get_online_features(features, [{"key": entity}]).to_dict(),
-            random.Random(5).choices(range(entities), k=lookups),
+        measured_batches(
+            lambda keys: store.get_online_features(features, [{"key": key} for key in keys]).to_dict(),
+            entities,
+            lookups,
         )
 
 
