@@ -17,13 +17,14 @@ from featurestore.store import FeatureStore
 from featurestore.timeline import Status
 from serving.arrow import arrow_stream
 from serving.columns import column_decoder
+from serving.exchange import JsonValue
 from serving.reading import StoreReads
 from serving.writing import AnswerWriter
 
 if TYPE_CHECKING:
     from serving.metrics import Metrics
 
-Given: TypeAlias = Sequence[Mapping[str, object]] | Mapping[str, Sequence[object]]  # rows, or columns, of JSON values
+Given: TypeAlias = list[dict[str, JsonValue]] | dict[str, list[JsonValue]]  # rows, or columns
 Rows: TypeAlias = list[dict[str, Value]]
 
 
@@ -49,7 +50,10 @@ class Answering:
 
     def answer(self, entities: Given, request: Given | None, at_us: int | None) -> OnlineFeatures:
         """The features of each entity; values are in JSON form. Raises what `Lookup.answer` raises, and InputError."""
-        return self.lookup.answer(*self.rows(entities, request), at_us)
+        columns, rows = self._keys.columns(entities)
+        return self.lookup.answer_columns(
+            columns, rows, None if request is None else self._request.rows(request), at_us
+        )
 
     def rows(self, entities: Given, request: Given | None) -> tuple[Rows, Rows | None]:
         """Entities and request data as rows of typed values, from JSON values; raises InputError."""
@@ -82,14 +86,14 @@ class Compiler:
     def compiled(self, asked: str | tuple[str, ...], catalog: Catalog) -> Answering:
         """The features that were asked for, as a catalog has them."""
         store, metrics = self.store, self.metrics
-        reads = StoreReads(store) if metrics is None else StoreReads(store, metrics.reads.observe)
+        reads = StoreReads(store) if metrics is None else StoreReads(store, metrics.read)
         lookup = store.compile_lookup(asked, catalog, reads)
         service = asked if isinstance(asked, str) else None
         return Answering(lookup, service, metrics, remote=is_remote(store.configuration.online.url))
 
 
 class _Reader:
-    """Turns rows or columns of JSON values into rows of typed values; refuses columns it does not know."""
+    """Turns rows or columns of JSON values into typed values; refuses columns it does not know."""
 
     def __init__(self, what: str, columns: Sequence[tuple[str, DType]], features: str) -> None:
         self._what = what
@@ -99,25 +103,26 @@ class _Reader:
         self._plain = frozenset(self._decoders)
 
     def rows(self, given: Given) -> Rows:
-        if isinstance(given, Mapping):
-            return self._transposed(given)
-        plain = self._plain
-        for i, row in enumerate(given):
-            if row.keys() != plain:
-                raise self._wrong(f"row {i}", row)
-        columns = [decode([row[name] for row in given]) for name, decode in self._decoders.items()]
+        """Rows of typed values."""
+        columns, rows = self.columns(given)
         if not columns:
-            return [{} for _ in given]
+            return [{} for _ in range(rows)]
         return [dict(zip(self._names, values, strict=True)) for values in zip(*columns, strict=True)]
 
-    def _transposed(self, given: Mapping[str, Sequence[object]]) -> Rows:
+    def columns(self, given: Given) -> tuple[list[list[Value]], int]:
+        """The columns of typed values, in order, and how many rows they have."""
+        if isinstance(given, list):
+            for i, row in enumerate(given):
+                if row.keys() != self._plain:
+                    raise self._wrong(f"row {i}", row)
+            return [decode([row[name] for row in given]) for name, decode in self._decoders.items()], len(given)
         if given.keys() != self._plain:
             raise self._wrong("the columns given", given)
         columns = [decode(given[name]) for name, decode in self._decoders.items()]
         lengths = {name: len(values) for name, values in given.items()}
         if len(set(lengths.values())) > 1:
             raise InputError(f"The columns of '{self._features}' have different lengths: {lengths}.")
-        return [dict(zip(self._names, values, strict=True)) for values in zip(*columns, strict=True)]
+        return columns, next(iter(lengths.values()), 0)
 
     def _wrong(self, where: str, found: Mapping[str, object]) -> InputError:
         for name in found:

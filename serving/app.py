@@ -159,7 +159,9 @@ class _Rooms:
         self.openapi = OpenApi(self.plans)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything, and count what happened last."""
+        if self.measuring.metrics is not None:
+            self.measuring.metrics.count()
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.pushing.shutdown(wait=True, cancel_futures=True)
         self.predicting.shutdown(wait=True, cancel_futures=True)

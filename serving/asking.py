@@ -21,8 +21,6 @@ from serving.exchange import Answer, Request
 from serving.plans import Asked, Plans
 
 Answered: TypeAlias = Callable[[Answering], Answer]
-Scalar: TypeAlias = str | int | float | bool | None
-JsonValue: TypeAlias = Scalar | list[Scalar]  # what an entity or a request may hold: nothing is nested deeper
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from starlette.types import Message
+
+Scalar: TypeAlias = str | int | float | bool | None
+JsonValue: TypeAlias = Scalar | list[Scalar]  # what an entity or a request may hold: nothing is nested deeper
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"

@@ -22,10 +22,10 @@ from featurestore.online.lookup import Lookup
 from featurestore.online.result import OnlineFeatures
 from featurestore.timeline import to_datetime
 from serving.answering import Answering
-from serving.asking import Asking, JsonValue, rows_of
+from serving.asking import Asking, rows_of
 from serving.columns import Column, encode
 from serving.errors import bad_request
-from serving.exchange import Answer, Request
+from serving.exchange import Answer, JsonValue, Request
 from serving.writing import Written, written_statuses
 
 _NO_TIME = "1970-01-01T00:00:00Z"

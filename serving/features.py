@@ -8,9 +8,9 @@ import msgspec
 
 from featurestore.dtypes import Timestamp, from_json, python_micros
 from serving.answering import Answering
-from serving.asking import Asking, JsonValue, rows_of
+from serving.asking import Asking, rows_of
 from serving.errors import bad_request
-from serving.exchange import ARROW, Answer, Request
+from serving.exchange import ARROW, Answer, JsonValue, Request
 from serving.plans import Asked
 
 

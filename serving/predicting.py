@@ -14,10 +14,10 @@ from featurestore.audit.log import id_text, new_id
 from featurestore.online.result import OnlineFeatures
 from serving.access import check_limited
 from serving.answering import Given
-from serving.asking import JsonValue, Sizes, rows_of
+from serving.asking import Sizes, rows_of
 from serving.columns import encode
 from serving.errors import bad_request, too_many
-from serving.exchange import Answer, Request
+from serving.exchange import Answer, JsonValue, Request
 from serving.features import instant
 from serving.live import Live, LiveModels
 from serving.measuring import Measuring

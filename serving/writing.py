@@ -42,14 +42,14 @@ class AnswerWriter:
         ]
         self._between = [b'],"statuses":'] * len(self._starts)
         self._views = [_ViewWriter(view) for view in views]
-        self._service = b'","service":' + encode(service) + b',"entities":{'
+        self._service = b',"service":' + encode(service) + b',"entities":{'
 
     def write(self, answer: OnlineFeatures, before: bytes = b"", *, features: bool = True) -> Written:
         """The answer as JSON, `before` being members that come first; without `features` they are left out."""
         starts = self._key_starts
         columns = answer.columns
         keys, _ = self._keys.encode(columns[: len(starts)])
-        parts = [b"{", before, b'"at":"', format_instant(answer.at_us).encode(), self._service]
+        parts = [b"{", before, b'"at":', encode(to_datetime(answer.at_us)), self._service]
         parts += [b",".join([start + values + b"]" for start, values in zip(starts, keys, strict=True)])]
         if features:
             parts.append(b'},"features":{')

@@ -14,7 +14,7 @@ from benchmarks.http_load import Load, free_port, latencies, post, running, thro
 from benchmarks.measure import BATCHES, report
 
 PATH = "/v1/features"
-_BODIES = 512
+_BODIES = 256
 _CONNECTIONS = 16
 _COLD_REQUESTS = 200
 
@@ -71,7 +71,7 @@ def _warm(asked: Asked, port: int, requests: int, seconds: float) -> dict[str, f
     """Latencies one after the other, then the rate of many connections."""
     numbers: dict[str, float] = {}
     for batch in BATCHES:
-        load = Load(requests=max(requests // batch, 300), warm_up=200, connections=_CONNECTIONS, seconds=seconds)
+        load = Load(requests=max(requests // batch, 300), warm_up=_BODIES, connections=_CONNECTIONS, seconds=seconds)
         found = latencies(port, asked.requests(batch, _BODIES), load)
         numbers |= {f"{name}_{batch}": value for name, value in found.items()}
     return numbers | throughput(port, asked.requests(1, _BODIES), load)
@@ -88,7 +88,7 @@ def _cold(asked: Asked, port: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Arguments: server, service, workspace, entities, requests of one entity (0: cold), seconds of many connections."""
+    """Arguments: server, service, workspace, entities, requests of one entity (0: cold), seconds of the rate."""
     asked = Asked(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), cold=sys.argv[5] == "0")
     if asked.cold:
         forget(asked.place / "project" / "data" / "online")

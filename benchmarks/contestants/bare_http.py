@@ -24,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TTL_US = 36_500 * 86_400 * 10**6
 _STAMP = 16  # bytes before a record's MessagePack
 _PLACE = "BARE_HTTP_PROJECT"
-_decode = msgspec.msgpack.Decoder(list[list]).decode  # type: ignore[type-arg]  # as the records are
+_decode = msgspec.msgpack.Decoder(list).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -61,7 +61,9 @@ class View:
                 times.append(None)
                 ages.append(None)
                 continue
-            step = _decode(record[_STAMP:])[-1]
+            step = _decode(record[_STAMP:])
+            if type(step[0]) is list:  # of several steps the last one, for none is in the future here
+                step = step[-1]
             age_us = at_us - step[0]
             present = age_us <= _TTL_US
             rows.append(step[2:] if present else absent)
@@ -132,6 +134,8 @@ def main() -> None:
         loop="uvloop",
         http="httptools",
         access_log=False,
+        proxy_headers=False,
+        server_header=False,
         log_level="warning",
     )
 

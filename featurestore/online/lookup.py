@@ -79,32 +79,34 @@ class Lookup:
         the columns that request-time features read; when nothing has a key, there are as many rows as it has. Raises
         InputError for wrong rows, NotPublishedError when a view was never published, or not yet at the instant.
         """
-        columns, keys = self._keys_of(entities)
         try:
-            published, found = self._read(keys)
+            columns = [[entity[name] for entity in entities] for name in self._key_names]
+        except (KeyError, TypeError) as error:
+            raise self._wrong_rows(entities) from error
+        return self.answer_columns(columns, len(entities), request, at_us)  # type: ignore[arg-type]  # types are checked
+
+    def answer_columns(
+        self, keys: Sequence[list[Value]], rows: int, request: Rows | None = None, at_us: int | None = None
+    ) -> OnlineFeatures:
+        """The same for so many rows of join keys, given as columns in the order of `shape.keys`."""
+        columns = [*keys]
+        encoded = [encode([keys[i] for i in places], rows) for encode, places in self._encoders]
+        try:
+            published, found = self._read([encoded[i] for i in self._encoder_of])
             at_us = self._instant(at_us, published)
-            origins = self._at(at_us, found, len(entities), published, columns)
+            origins = self._at(at_us, found, rows, published, columns)
         except (msgspec.DecodeError, IndexError, TypeError) as error:
             raise OnlineStoreError(
                 f"A record of '{self.plan.features}' cannot be read ({error}); publish its views again."
             ) from error
         if self._evaluate is not None:
-            columns += self._at_request_time(self._evaluate, columns, request, rows=len(entities))
+            columns += self._at_request_time(self._evaluate, columns, request, rows=rows)
         if self._order is not None:
             columns = [columns[i] for i in self._order]
         answer = OnlineFeatures(self.shape, columns, origins, published.publications, at_us)
         if self._log is not None:
             self._log(answer, request)
         return answer
-
-    def _keys_of(self, entities: Rows) -> tuple[list[list[Value]], list[list[bytes | None]]]:
-        """The join-key columns, and for each view the key of each row."""
-        try:
-            columns = [[entity[name] for entity in entities] for name in self._key_names]
-        except (KeyError, TypeError) as error:
-            raise self._wrong_rows(entities) from error
-        encoded = [encode([columns[i] for i in places], len(entities)) for encode, places in self._encoders]
-        return columns, [encoded[i] for i in self._encoder_of]  # type: ignore[return-value]  # the types are checked
 
     def _read(self, keys: list[list[bytes | None]]) -> tuple[_Published, list[Found]]:
         """What is published, and what is found at the keys of each view in turn; in one round trip of the store."""
