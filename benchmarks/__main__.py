@@ -19,11 +19,12 @@ from pathlib import Path
 from benchmarks.inputs import Sizes
 from benchmarks.options import NO_FEAST, Options
 from benchmarks.report import Section, write
-from benchmarks.sections import historical, online, startup, windows
+from benchmarks.sections import historical, http, online, startup, windows
 
 _SECTIONS: dict[str, Callable[[Options], Section]] = {
     "historical": historical.measure,
     "online": online.measure,
+    "http": http.measure,
     "startup": startup.measure,
     "windows": windows.measure,
 }

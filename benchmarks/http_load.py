@@ -58,6 +58,13 @@ def post(path: str, body: bytes) -> bytes:
     return head.encode() + _END + body
 
 
+def answer(port: int, message: bytes) -> bytes:
+    """The body that answers one request."""
+    with _connected(port) as connection:
+        connection.sendall(message)
+        return _read(connection)
+
+
 def latencies(port: int, request: Callable[[int], bytes], load: Load) -> dict[str, float]:
     """Percentiles in microseconds of one request after the other on one connection."""
     taken = []

@@ -7,6 +7,7 @@ expired ones included, or with `require_keys`, every route but `/healthz` and `/
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 
 from featurestore.errors import RegistryError
 from featurestore.timeline import Clock
@@ -18,6 +19,7 @@ from serving.routes import Route, Scope
 
 ANONYMOUS = frozenset({Scope.FEATURES_READ, Scope.PREDICT})
 _BEARER = b"bearer "
+_MOST_HOSTS = 64  # whose judgement is kept
 
 
 class Access:
@@ -92,17 +94,20 @@ class Hosts:
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = frozenset(host.lower() for host in allowed)
+        self._is_allowed = lru_cache(_MOST_HOSTS)(self._judged)
 
     def __call__(self, route: Route, request: Request) -> None:
         """As Guard. Probes ask for health by whatever address they know."""
         if route.scope is Scope.OPEN:
             return
-        host = request.headers.get(b"host", b"").decode("latin-1").lower()
-        if host in self._allowed or host_name(host) in self._allowed:
-            return
-        raise Refused(
-            421, "WrongHost", "This server is not addressed by that name; add it to allowed_hosts under [serving]."
-        )
+        if not self._is_allowed(request.headers.get(b"host", b"")):
+            raise Refused(
+                421, "WrongHost", "This server is not addressed by that name; add it to allowed_hosts under [serving]."
+            )
+
+    def _judged(self, header: bytes) -> bool:
+        host = header.decode("latin-1").lower()
+        return host in self._allowed or host_name(host) in self._allowed
 
 
 def host_name(host: str) -> str:

@@ -8,7 +8,7 @@ else up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sized
+from collections.abc import Awaitable, Callable, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -87,8 +87,8 @@ class Asking:
         request.labels["service"] = answering.service
 
 
-def rows_of(entities: Sized | Mapping[str, Sized]) -> int:
+def rows_of(entities: Sized | dict[str, Sized]) -> int:
     """The number of entities, given as rows or as columns."""
-    if isinstance(entities, Mapping):
+    if isinstance(entities, dict):
         return max((len(values) for values in entities.values()), default=0)
     return len(entities)

@@ -41,7 +41,9 @@ MEDIA_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 _BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  # seconds
 _COUNTED_AFTER_SECONDS = 0.1
-_FOUND = (Status.PRESENT, Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE)
+_PRESENT = Status.PRESENT
+_ABSENT = (Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE)
+_FOUND = (_PRESENT, *_ABSENT)
 Noted = TypeVar("Noted")
 
 
@@ -88,7 +90,7 @@ class Metrics:
             "featurestore_store_read_seconds", "Reads of the online store.", buckets=_BUCKETS, registry=registry
         )
         self._answers: deque[tuple[str, str, int, float]] = deque()
-        self._lookups: deque[tuple[str, Sequence[str], list[Sequence[Status]], int]] = deque()
+        self._lookups: deque[tuple[str, tuple[str, ...], list[Sequence[Status]], int]] = deque()
         self._read_seconds: deque[float] = deque()
         self.read = self._read_seconds.append  # is told the seconds of each read of the store
         self._counting = threading.Lock()
@@ -101,7 +103,7 @@ class Metrics:
             self._is_due = True
             asyncio.get_running_loop().call_later(_COUNTED_AFTER_SECONDS, self.count)
 
-    def looked_up(self, service: str, views: Sequence[str], answer: OnlineFeatures, nulls: int) -> None:
+    def looked_up(self, service: str, views: tuple[str, ...], answer: OnlineFeatures, nulls: int) -> None:
         """Note the rows of an answer, by view and status; `nulls` values of it are null though their row is there."""
         self._lookups.append((service, views, [statuses for statuses, _ in answer.origins], nulls))
 
@@ -109,29 +111,33 @@ class Metrics:
         """Count what was noted."""
         self._is_due = False
         with self._counting:
-            seconds: dict[tuple[str, str], list[float]] = {}
-            requests: Counter[tuple[str, int]] = Counter()
+            seconds: dict[tuple[str, str, int], list[float]] = {}
             for path, service, status, taken in _emptied(self._answers):
-                seconds.setdefault((path, service), []).append(taken)
-                requests[path, status] += 1
-            for (path, service), all_taken in seconds.items():
-                self._seconds.labels(path, service).observe_all(all_taken)
-            for (path, status), times in requests.items():
-                self._requests.labels(path, str(status)).inc(times)
+                seconds.setdefault((path, service, status), []).append(taken)
+            for (path, service, status), taken_each in seconds.items():
+                self._seconds.labels(path, service).observe_all(taken_each)
+                self._requests.labels(path, str(status)).inc(len(taken_each))
             self._count_rows()
             if reads := _emptied(self._read_seconds):
                 self._reads.observe_all(reads)
 
     def _count_rows(self) -> None:
-        rows: Counter[tuple[str, str, Status]] = Counter()
+        rows: dict[tuple[str, tuple[str, ...]], list[list[int]]] = {}
         nulls: Counter[str] = Counter()
         for service, views, found, absent in _emptied(self._lookups):
             nulls[service] += absent
-            for view, statuses in zip(views, found, strict=True):
-                for status in _FOUND:
-                    rows[service, view, status] += statuses.count(status)
-        for (service, view, status), count in rows.items():
-            self._rows.labels(service, view, status.name).inc(count)
+            counts = rows.get((service, views))
+            if counts is None:
+                counts = rows[service, views] = [[0] * len(_FOUND) for _ in views]
+            for of_view, statuses in zip(counts, found, strict=True):
+                present = statuses.count(_PRESENT)
+                of_view[0] += present
+                if present < len(statuses):
+                    of_view[1:] = [n + statuses.count(status) for n, status in zip(of_view[1:], _ABSENT, strict=True)]
+        for (service, views), counts in rows.items():
+            for view, of_view in zip(views, counts, strict=True):
+                for status, n in zip(_FOUND, of_view, strict=True):
+                    self._rows.labels(service, view, status.name).inc(n)
         for service, count in nulls.items():
             self._nulls.labels(service).inc(count)
 

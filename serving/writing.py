@@ -42,6 +42,7 @@ class AnswerWriter:
         ]
         self._between = [b'],"statuses":'] * len(self._starts)
         self._views = [_ViewWriter(view) for view in views]
+        self._ends = [b"]},"] * (len(views) - 1) + [b"]}"] * bool(views)
         self._service = b',"service":' + encode(service) + b',"entities":{'
 
     def write(self, answer: OnlineFeatures, before: bytes = b"", *, features: bool = True) -> Written:
@@ -49,8 +50,9 @@ class AnswerWriter:
         starts = self._key_starts
         columns = answer.columns
         keys, _ = self._keys.encode(columns[: len(starts)])
-        parts = [b"{", before, b'"at":', encode(to_datetime(answer.at_us)), self._service]
-        parts += [b",".join([start + values + b"]" for start, values in zip(starts, keys, strict=True)])]
+        at, *instants = self._instants(answer)
+        parts = [b"{", before, b'"at":', at, self._service]
+        parts.append(b",".join([start + values + b"]" for start, values in zip(starts, keys, strict=True)]))
         if features:
             parts.append(b'},"features":{')
             pieces, nulls = self._features(answer, columns[len(starts) :])
@@ -58,7 +60,8 @@ class AnswerWriter:
         else:
             nulls = sum(statuses.count(Status.NULL_VALUE) for statuses in answer.statuses.values())
         parts.append(b'},"views":{')
-        parts.append(self._published(answer))
+        parts += self._published(answer, instants)
+        parts.append(b"}}")
         return b"".join(parts), nulls
 
     def _features(self, answer: OnlineFeatures, columns: Sequence[list[Value]]) -> tuple[list[bytes], int]:
@@ -72,12 +75,10 @@ class AnswerWriter:
         pieces[3::5] = statuses
         return pieces, nulls
 
-    def _published(self, answer: OnlineFeatures) -> bytes:
-        """What is written of each view: the versions that answer, and each row's event time and age."""
-        if not self._views:
-            return b"}}"
+    def _instants(self, answer: OnlineFeatures) -> list[bytes]:
+        """The instant of the answer, then for each view the event times and the ages of its rows."""
         at_us = answer.at_us
-        columns: list[list[object]] = []
+        columns: list[list[object]] = [[to_datetime(at_us)]]
         for _, times in answer.origins:
             if None in times:
                 columns.append([None if time is None else to_datetime(time) for time in times])
@@ -85,13 +86,18 @@ class AnswerWriter:
             else:
                 columns.append([to_datetime(time) for time in times])  # type: ignore[arg-type]  # no None, see above
                 columns.append([(at_us - time) / 1e6 for time in times])  # type: ignore[operator]  # as above
-        written = iter(encode_together(columns))
-        return b",".join(
-            [
-                b'%s%s],"ages_seconds":[%s]}' % (writer.start(publication), next(written), next(written))
-                for writer, publication in zip(self._views, answer.publications, strict=True)
-            ]
-        ) + b"}}"  # fmt: skip
+        return encode_together(columns)
+
+    def _published(self, answer: OnlineFeatures, instants: Sequence[bytes]) -> list[bytes]:
+        """What is written of each view, in pieces: the versions that answer, and each row's event time and age."""
+        pieces = [b'],"ages_seconds":['] * (5 * len(self._views))
+        pieces[0::5] = [
+            view.start(publication) for view, publication in zip(self._views, answer.publications, strict=True)
+        ]
+        pieces[1::5] = instants[0::2]
+        pieces[3::5] = instants[1::2]
+        pieces[4::5] = self._ends
+        return pieces
 
 
 class _ViewWriter:

@@ -20,7 +20,7 @@ from benchmarks.redis_server import running_redis, server_version
 from benchmarks.report import Number, Section, Target, table
 from featurestore import FeatureStore
 
-END = datetime(2025, 2, 1, tzinfo=UTC)
+_END = datetime(2025, 2, 1, tzinfo=UTC)
 _LOOKUPS = 50_000
 _FEAST_LOOKUPS = 2_000
 _FEAST_ENTITIES = 100_000  # its SQLite takes minutes for so many; fewer entities are no disadvantage to it
@@ -30,7 +30,7 @@ _LIMITS = (  # at 1, 10 and 100 entities
     ("redis", "redis raw", (1.3, 1.3, 1.3)),
 )
 _LMDB = "lmdb://data/online"
-URL = "FEATURESTORE_ONLINE__URL"
+_URL = "FEATURESTORE_ONLINE__URL"
 _NUMBERS = (
     *(Number(f"p50_us_{batch}", f"p50 of {batch}", ",.1f", ranged=True) for batch in BATCHES),
     *(Number(f"p99_us_{batch}", f"p99 of {batch}", ",.0f") for batch in BATCHES),
@@ -41,23 +41,28 @@ _NUMBERS = (
 def measure(options: Options) -> Section:
     """Prepare what is missing and let all answer in turns."""
     place = options.workspace / "online"
-    prepare(options)
+    _prepare(options)
     with running_redis() as url:
         raw_online.publish_redis(place, url)
-        with online_at(url), FeatureStore(place / "project") as store:
+        with _online_at(url), FeatureStore(place / "project") as store:
             store.rebuild_online()
         standings = hold(tuple(_contestants(options, place, url)), options.rounds)
         version = server_version(url)
     return _section(options, standings, version)
 
 
-def prepare(options: Options) -> None:
-    """The inputs, the project with its views in LMDB, the raw LMDB, and Feast's project."""
+def prepare_ours(options: Options) -> None:
+    """The inputs, and the project with its views in LMDB."""
     place = options.workspace / "online"
-    inputs = place / "inputs"
-    if not (inputs / f"{ONLINE_VIEWS[-1]}.parquet").exists():
-        write_online(inputs, options.sizes)
-    materialized("online", place, END, options.threads)
+    if not (place / "inputs" / f"{ONLINE_VIEWS[-1]}.parquet").exists():
+        write_online(place / "inputs", options.sizes)
+    materialized("online", place, _END, options.threads)
+
+
+def _prepare(options: Options) -> None:
+    """The raw LMDB and Feast's project as well."""
+    place = options.workspace / "online"
+    prepare_ours(options)
     shutil.rmtree(place / "raw", ignore_errors=True)
     raw_online.publish_lmdb(place)
     if options.feast is not None:
@@ -80,13 +85,13 @@ def _contestants(options: Options, place: Path, redis: str) -> Iterator[Contesta
 
 
 @contextmanager
-def online_at(url: str) -> Iterator[None]:
+def _online_at(url: str) -> Iterator[None]:
     """Let projects that are opened in the block have this online store."""
-    os.environ[URL] = url
+    os.environ[_URL] = url
     try:
         yield
     finally:
-        del os.environ[URL]
+        del os.environ[_URL]
 
 
 def _feast_entities(options: Options) -> int:

@@ -1,0 +1,119 @@
+"""The features of 1, 10 and 100 entities over HTTP: our server beside a bare Starlette route on our records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.contest import Contestant, Standing, hold
+from benchmarks.contestants.asked_http import PATH, Asked
+from benchmarks.http_load import answer, free_port, post, running
+from benchmarks.inputs import Sizes
+from benchmarks.measure import BATCHES
+from benchmarks.options import Options
+from benchmarks.report import Number, Section, Target, table
+from benchmarks.sections import online
+
+_REQUESTS = 10_000
+_SECONDS = 4.0  # of many connections
+_COMPARED = (1, 2, 3, -1)  # entities whose answers are compared; the last one is unknown
+_LATENCIES = tuple(Number(f"p50_us_{batch}", f"p50 of {batch}", ",.0f", ranged=True) for batch in BATCHES)
+_WARM = (
+    *_LATENCIES,
+    Number("p99_us_1", "p99 of 1", ",.0f"),
+    Number("rate", "answers a second", ",.0f", ranged=True),
+    Number("rate_p99_ms", "their p99, ms", ".1f"),
+)
+_COLD = (*_LATENCIES[:2], Number("p99_us_1", "p99 of 1", ",.0f"), Number("p99_us_10", "p99 of 10", ",.0f"))
+_ELSEWHERE = (
+    "Measured elsewhere, on a machine like this one, not in this run: Feast's server at its best (Redis, features "
+    "named one by one) answers 1, 10 and 100 entities in 1,322, 4,700 and 36,800 microseconds, and 555 of one entity "
+    "a second with one worker."
+)
+_FEAST_P50_US = (1_322, 4_700, 36_800)
+
+
+def measure(options: Options) -> Section:
+    """Prepare what is missing, see that all answer the same, and let them answer in turns."""
+    place = options.workspace / "online"
+    online.prepare_ours(options)
+    _compare(place, options.sizes.online)
+    warm = hold(tuple(_contestants(options, place, _REQUESTS)), options.rounds)
+    risk = _ours(options, place, "risk_v1", _REQUESTS, "three more features, computed at request time")
+    on_demand = hold((risk,), options.rounds)
+    cold = hold(tuple(_contestants(options, place, 0)), options.rounds)
+    return _section(options, warm, on_demand, cold)
+
+
+def _contestants(options: Options, place: Path, requests: int) -> Iterator[Contestant]:
+    what = "a Starlette route that does the least"
+    arguments = ("bare", "all_v1", place, options.sizes.online, requests, _SECONDS)
+    yield options.ours("bare route", "asked_http", what, *arguments)
+    yield _ours(options, place, "all_v1", requests, "`featurestore serve`")
+
+
+def _ours(options: Options, place: Path, service: str, requests: int, what: str) -> Contestant:
+    arguments = ("featurestore", service, place, options.sizes.online, requests, _SECONDS)
+    return options.ours("featurestore", "asked_http", what, *arguments)
+
+
+def _compare(place: Path, entities: int) -> None:
+    """Stop the program when the bare route does not answer what our server answers."""
+    said = []
+    for server in ("bare", "featurestore"):
+        asked = Asked(server, "all_v1", place, entities)
+        port = free_port()
+        command, ready = asked.command(port)
+        with running(command, port, ready):
+            said.append(_timeless(json.loads(answer(port, post(PATH, asked.body(_COMPARED))))))
+    if said[0] != said[1]:
+        raise SystemExit(f"The bare route answers {said[0]}\nand featurestore {said[1]}")
+
+
+def _timeless(document: dict[str, object]) -> dict[str, object]:
+    """The answer without what depends on the instant it was asked at."""
+    views = document.pop("views")
+    assert isinstance(views, dict)
+    kept = {name: {what: said[what] for what in said if what != "ages_seconds"} for name, said in views.items()}
+    return {**document, "at": None, "views": kept}
+
+
+def _targets(warm: Sequence[Standing]) -> Iterator[Target]:
+    bare, ours = warm
+    for batch, feast_us in zip(BATCHES, _FEAST_P50_US, strict=True):
+        p50 = ours.median(f"p50_us_{batch}")
+        ratio = p50 / bare.median(f"p50_us_{batch}")
+        yield Target(f"p50 of {batch}: featurestore / bare route, at most 1.3", ratio, 1.3)
+        if (least := {1: 7.0, 100: 25.0}.get(batch)) is not None:
+            what = f"p50 of {batch}: Feast's server (measured elsewhere) / featurestore, at least {least:g}"
+            yield Target(what, feast_us / p50, least, at_most=False)
+    rate = ours.median("rate") / bare.median("rate")
+    yield Target("answers a second: featurestore / bare route, at least 0.75", rate, 0.75, at_most=False)
+    yield Target("p99 of 1 entity in milliseconds, at most 10", ours.median("p99_us_1") / 1000, 10.0)
+
+
+def _section(
+    options: Options, warm: Sequence[Standing], on_demand: Sequence[Standing], cold: Sequence[Standing]
+) -> Section:
+    return Section(
+        title="Lookup over HTTP",
+        command=options.command,
+        load=options.load,
+        paragraphs=(
+            f"1, 10 and 100 entities of {options.sizes.online:,}, a service of three views of ten doubles on LMDB, one "
+            f"worker; microseconds. Rounds: {options.rounds}, {_REQUESTS:,} requests of one entity (of more entities "
+            f"fewer) one after the other on one connection, then {_SECONDS:g} s of one entity on 16 connections; the "
+            "client runs on the same machine, in Python. The bare route reads our own records, judges the TTL, formats "
+            "event times and statuses and writes the same JSON, which is compared before; it has no limits, guards, "
+            "metrics or log.",
+            table(warm, _WARM, base="bare route"),
+            _ELSEWHERE,
+            "The same with on-demand features in the service, from two columns of request data:",
+            table(on_demand, _WARM, base="featurestore"),
+            "With a cold page cache: LMDB's file is dropped from it before the server starts, and 200 requests each "
+            "ask for other entities.",
+            table(cold, _COLD, base="bare route"),
+        ),
+        targets=tuple(_targets(warm)) if options.sizes == Sizes() else (),
+    )
