@@ -20,7 +20,6 @@ from featurestore.dtypes import (
     DType,
     Float64,
     Int64,
-    Json,
     List,
     String,
     Timestamp,
@@ -33,6 +32,7 @@ from featurestore.errors import InputError
 from featurestore.testing.strategies import dtypes, values
 from featurestore.timeline import to_datetime
 from serving.columns import TableEncoder, column_decoder
+from serving.exchange import JsonValue
 
 
 @st.composite
@@ -100,6 +100,6 @@ def test_each_type_has_its_form(dtype: DType, value: Value, text: str) -> None:
     [(Int64, 1.5), (Int64, True), (Int64, "1.5"), (Float64, "x"), (String, 1), (Bytes, "#"), (Date, "2024-13-01"),
      (Timestamp, "2024-01-02T12:00:00"), (List(Int64), 1)],
 )  # fmt: skip
-def test_a_value_of_another_form_is_refused(dtype: DType, value: Json) -> None:
+def test_a_value_of_another_form_is_refused(dtype: DType, value: JsonValue) -> None:
     with pytest.raises(InputError, match="in JSON form"):
         column_decoder(dtype)([value])
