@@ -71,7 +71,7 @@ def noise(before: Sequence[int], after: Sequence[int]) -> Mapping[str, float]:
     """
     first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)
     together = (first + second) / (first.sum() + second.sum())
-    scale = 1 / first.sum() + 1 / second.sum()
+    scale = float(1 / first.sum() + 1 / second.sum())
     filled = int(np.count_nonzero(together))
     psi = _chi_square(filled - 1) * scale
     normal = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / (2 * max(filled, 1)))

@@ -100,3 +100,9 @@ def test_noise_shrinks_with_more_rows_and_is_none_where_all_lie_in_one_bin() -> 
     few, many = noise([50, 50], [50, 50]), noise([5_000, 5_000], [5_000, 5_000])
     assert all(few[name] > many[name] > 0 for name in DISTANCE)
     assert (noise([7, 0], [9, 0])["psi"], noise([7, 0], [9, 0])["js"], noise([7, 0], [9, 0])["linf"]) == (0, 0, 0)
+
+
+def test_distances_and_noise_are_numbers_that_the_ledger_can_keep() -> None:
+    counts = [5, 7, 0], [6, 2, 4]
+    found = [*noise(*counts).values(), *(one(*map(shares_of, counts)) for one in DISTANCE.values())]
+    assert {type(number) for number in found} == {float}
