@@ -6,14 +6,17 @@ let through; a first model waits for a person.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from featurestore.errors import ConflictError
+from featurestore.errors import ConflictError, FeatureStoreError
+from featurestore.files import write_whole
 from featurestore.offline.lease import lease
 from featurestore.store import FeatureStore
 from pipelines import promotion
@@ -24,6 +27,7 @@ from pipelines.gates import behaviour
 from pipelines.ledger.records import GateResult, ModelState, ModelVersion, Run, RunKind, RunState, Step, Verdict
 from pipelines.ledger.runs import RunFilter
 from pipelines.models.files import load_model
+from pipelines.pages.page import run_page
 from pipelines.reports import GateReport
 from pipelines.rooms import PipelineRooms
 from pipelines.stepping import Done, Progress, Stepper, Task, unseen
@@ -32,6 +36,8 @@ from pipelines.steps.evaluate import Evaluated
 from pipelines.steps.promote import Promoted
 from pipelines.steps.register import Candidate, Registered
 from pipelines.steps.verify import Server
+
+log = logging.getLogger(__name__)
 
 BY_HAND = "by hand"
 
@@ -75,6 +81,19 @@ class RunReport:
         """The metrics; None when the run ended before."""
         found = [step.result for step in self.steps if step.name == "evaluate" and step.result]
         return msgspec.convert(found[-1], Evaluated) if found else None
+
+    @property
+    def page(self) -> Path:
+        """Where the HTML page of the run lies, once it has ended."""
+        return self.rooms.folder / "runs" / f"{self.run.number}.html"
+
+    def write_page(self) -> Path:
+        """Write the page as the ledger knows the run now; raises OSError, and PipelineError for a lost artifact."""
+        digest = next((s.artifacts["curves"] for s in reversed(self.steps) if "curves" in s.artifacts), None)
+        curves = None if digest is None else self.rooms.artifacts.read(self.rooms.ledger.artifact(digest))
+        content = run_page(self.run, self.steps, self.gates, self.evaluated, curves).encode()
+        write_whole(self.page, lambda file: file.write(content))
+        return self.page
 
     def estimator(self) -> object | None:
         """The fitted model that the run trained, as it was stored; None when it trained none."""
@@ -168,9 +187,20 @@ def execute(
         state, outcome = _steps(Flow(stepper, pipeline, run.parameters), server)
     except Exception as error:
         rooms.ledger.end(attempt, RunState.FAILED, str(error) or type(error).__name__)
+        _leave(RunReport.of(rooms, run.number))
         raise
     rooms.ledger.end(attempt, state, outcome)
-    return RunReport.of(rooms, run.number)
+    report = RunReport.of(rooms, run.number)
+    _leave(report)
+    return report
+
+
+def _leave(report: RunReport) -> None:
+    """Write the page of a run that has ended; what fails here fails no run."""
+    try:
+        report.write_page()
+    except (OSError, FeatureStoreError) as error:
+        log.warning("Run %d has no page: %s", report.run.number, error)
 
 
 def _steps(flow: Flow, server: Server | None) -> Ending:

@@ -99,9 +99,11 @@ def runs(name: SomeName = None, limit: Limit = 20, as_json: JsonFlag = False) ->
 
 @app.command("show")
 def show(
-    number: Annotated[int, typer.Argument(metavar="RUN", help="The number of a run.", min=1)], as_json: JsonFlag = False
+    number: Annotated[int, typer.Argument(metavar="RUN", help="The number of a run.", min=1)],
+    open_page: Annotated[bool, typer.Option("--open", help="Open its page in a browser.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Show a run: its steps with times, what each gate found, metrics and artifacts."""
+    """Show a run: its steps with times, what each gate found, metrics and artifacts, and where its page lies."""
     from pipelines.running import RunReport
 
     with open_rooms() as rooms:
@@ -110,6 +112,8 @@ def show(
             print_json(views.run_document(report))
         else:
             views.show_run(report)
+        if open_page and report.page.is_file():
+            typer.launch(str(report.page))
 
 
 @app.command("compare")

@@ -101,6 +101,7 @@ def run_document(report: RunReport) -> dict[str, object]:
         "gates": [gate_document(gate) for gate in report.gates],
         "evaluated": None if evaluated is None else msgspec.to_builtins(evaluated),
         "model": None if report.model is None else model_document(report.model),
+        "page": str(report.page.relative_to(report.rooms.store.root)) if report.page.is_file() else None,
     }
 
 
@@ -133,6 +134,8 @@ def show_run(report: RunReport) -> None:
         parts = {**evaluated.metrics, **({"champion, test": evaluated.champion_metrics} if evaluated.champion else {})}
         names = list(dict.fromkeys(name for metrics in parts.values() for name in metrics))
         print_table(("metric", *parts), [(name, *(metrics.get(name) for metrics in parts.values())) for name in names])
+    if report.page.is_file():
+        print_text(f"Page: {report.page.relative_to(report.rooms.store.root)}")
     if run.outcome:
         print_text(f"{run.state}: {run.outcome}" if run.state.ended else run.state.value)
 

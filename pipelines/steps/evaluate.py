@@ -111,7 +111,8 @@ def curves(candidate: Contestant, parts: Parts) -> dict[str, object]:
     """What plots are drawn from, as JSON values: at most 100 points each.
 
     Of a classifier `roc` (false and true positive rates), `precision_recall` (recall, precision), `calibration` (mean
-    score, share of positives, rows); of a regressor `residuals`. `importance`: by how much the main metric falls when
+    score, share of positives, rows); of a regressor `residuals` and `fitted` (predicted and actual, of
+    at most 400 rows). `importance`: by how much the main metric falls when
     an input's values are shuffled among at most 1,000 test rows (Breiman 2001).
     """
     labels = label_values(parts.test, candidate.signature.label, candidate.signature.kind)
@@ -138,7 +139,9 @@ def _of_classifier(labels: Labels, scores: Scores) -> dict[str, object]:
 
 def _residuals(labels: Labels, scores: Scores) -> dict[str, object]:
     counts, edges = np.histogram(labels - scores, bins=30)
-    return {"residuals": {"counts": counts.tolist(), "edges": edges.tolist()}}
+    at = np.unique(np.linspace(0, labels.size - 1, min(4 * _POINTS, labels.size)).astype(int))
+    fitted = np.column_stack([scores[at], labels[at]]).tolist()
+    return {"residuals": {"counts": counts.tolist(), "edges": edges.tolist()}, "fitted": fitted}
 
 
 def _importance(candidate: Contestant, test: pl.DataFrame) -> dict[str, float]:
