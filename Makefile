@@ -62,9 +62,9 @@ $(VENV)/.packages: requirements/build.txt requirements/dev.txt
 	@$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib
 	@touch $@
 
-# Feast's own client asks our server in a test; its packages stay apart from ours.
+# Clients of others ask our server in tests: those of Feast and Triton; their packages stay apart from ours.
 $(VENV)/feast/.packages: $(VENV)/.packages requirements/feast.txt
-	@echo "Installing Feast for the test of its client (about 460 MB, once)"
+	@echo "Installing the clients of Feast and Triton for tests (about 480 MB, once)"
 	@$(PYTHON) -m venv $(VENV)/feast
 	@$(VENV)/feast/bin/python -m pip --disable-pip-version-check install --quiet --quiet --require-hashes --only-binary :all: \
 		--no-compile --requirement requirements/feast.txt

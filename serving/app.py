@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +33,7 @@ from serving.feast import FeastFeatures
 from serving.features import Features
 from serving.gate import Gate, Guard, Limits, Observer
 from serving.health import Readiness, healthz
+from serving.inference import Inference
 from serving.journal import Journal
 from serving.keys import Keys
 from serving.live import LiveModels, Loading
@@ -183,6 +184,7 @@ def _routes(rooms: _Rooms) -> tuple[Route, ...]:
         Route("POST", "/v1/models/{name}/predict", Scope.PREDICT, hot=predicting.answer, document=documents.PREDICT),
         Route("GET", "/v1/models", Scope.PREDICT, endpoint=pages.all, document=documents.MODELS),
         Route("GET", "/v1/models/{name}", Scope.PREDICT, endpoint=pages.one, document=documents.MODEL),
+        *_inference(Inference(predicting, rooms.readiness)),
         Route("GET", "/v1/services", read, endpoint=catalog.services, document=documents.SERVICES),
         Route("GET", "/v1/services/{name}", read, endpoint=catalog.service, document=documents.SERVICE),
         Route("GET", "/v1/views", read, endpoint=catalog.views, document=documents.VIEWS),
@@ -199,6 +201,18 @@ def _routes(rooms: _Rooms) -> tuple[Route, ...]:
         Route("GET", "/metrics", read, hot=rooms.measuring.answer, document=documents.METRICS),
         Route("GET", "/openapi.json", read, hot=rooms.openapi.answer, document=documents.OPENAPI),
     )
+
+
+def _inference(inference: Inference) -> Iterator[Route]:
+    """The Open Inference Protocol."""
+    told, scope = documents, Scope.PREDICT
+    yield Route("GET", "/v2", scope, hot=inference.server, document=told.INFERENCE_SERVER)
+    yield Route("GET", "/v2/health/live", Scope.OPEN, hot=inference.server_live, document=told.INFERENCE_LIVE)
+    yield Route("GET", "/v2/health/ready", Scope.OPEN, hot=inference.server_ready, document=told.INFERENCE_READY)
+    for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+        yield Route("GET", path, scope, hot=inference.model, document=told.INFERENCE_MODEL)
+        yield Route("GET", f"{path}/ready", scope, hot=inference.ready, document=told.INFERENCE_MODEL_READY)
+        yield Route("POST", f"{path}/infer", scope, hot=inference.infer, document=told.INFER)
 
 
 def _fastapi(rooms: _Rooms) -> FastAPI:

@@ -13,6 +13,7 @@ from serving.exchange import ARROW
 Said = Mapping[str, Any]
 
 _ARROW = ARROW.decode()
+_RAW = "application/octet-stream"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _REFUSALS = {
     400: "The request cannot be parsed.",
@@ -42,7 +43,21 @@ _READ = _USUAL | _refusals(404)
 
 def _body(model: type[BaseModel], **others: Any) -> dict[str, Any]:
     schema = model.model_json_schema()
+    schema = _whole(schema, schema.pop("$defs", {}))
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}, **others}}}
+
+
+def _whole(schema: Any, parts: Mapping[str, Any]) -> Any:
+    """The schema with its parts in the places where it refers to them."""
+    match schema:
+        case {"$ref": str(reference)}:
+            return _whole(parts[reference.rpartition("/")[2]], parts)
+        case dict():
+            return {name: _whole(inner, parts) for name, inner in schema.items()}
+        case list():
+            return [_whole(inner, parts) for inner in schema]
+        case _:
+            return schema
 
 
 def _read(summary: str, model: type[BaseModel], *tags: str) -> Said:
@@ -80,6 +95,35 @@ PREDICT: Said = {
     "openapi_extra": _body(models.PredictQuestion),
     "responses": _ASKED | {200: {"model": models.PredictAnswer, "description": "The predictions."}},
 }
+_INFERENCE = (
+    _USUAL
+    | _refusals(400, 404, 409, 422)
+    | {
+        status: {"model": models.InferenceRefusal, "description": _REFUSALS[status]}
+        for status in (400, 404, 409, 413, 422, 503)
+    }
+)
+
+
+def _inference(summary: str, model: type[BaseModel], **others: Any) -> Said:
+    said = {200: {"model": model, "description": "As the Open Inference Protocol, version 2, has it."}}
+    return {"summary": summary, "tags": ["inference"], "responses": _INFERENCE | said, **others}
+
+
+INFERENCE_SERVER = _inference("The server", models.InferenceServer)
+INFERENCE_LIVE: Said = {"summary": "The process runs", "tags": ["inference"]}
+INFERENCE_READY: Said = {
+    "summary": "Whether the stores answer and every model's champion is loaded",
+    "tags": ["inference"],
+    "responses": {503: {"description": "Something is not ready; `/readyz` and `/v1/models` say what."}},
+}
+INFERENCE_MODEL = _inference("What a model is asked with, and what it answers", models.InferenceModel)
+INFERENCE_MODEL_READY = _inference("Whether a model is loaded", models.InferenceModelReady)
+INFER = _inference(
+    "What a model predicts: of join keys and request columns, or of a whole vector",
+    models.InferenceAnswer,
+    openapi_extra=_body(models.InferenceQuestion, **{_RAW: _BINARY}),
+)
 MODELS = _read("All models, with the version of each that serves", models.Models, "models")
 MODEL = _read("One model: what to ask it with, and what it learned from", models.Model, "models")
 SERVICES = _read("All services", models.Services, "catalog")

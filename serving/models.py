@@ -282,3 +282,84 @@ class Refusal(_Document):
     """Every error has this form."""
 
     error: Fault
+
+
+class InferenceRefusal(_Document):
+    """An error of the Open Inference Protocol; what refuses a request before its path answers has the usual form."""
+
+    error: str | Fault
+
+
+class InferenceServer(_Document):
+    """The server, and what it can beside the protocol."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorMetadata(_Document):
+    """A tensor: one value per row."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class InferenceModel(_Document):
+    """What a model is asked with, and what it answers."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class InferenceModelReady(_Document):
+    """Whether a model is loaded."""
+
+    name: str
+    ready: bool
+
+
+class InferenceInput(BaseModel):
+    """A tensor of shape [rows] or [rows, 1]."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Any] | None = None
+    parameters: dict[str, Any] = {}
+
+
+class InferenceOutputWanted(BaseModel):
+    """An output that is asked for."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferenceQuestion(BaseModel):
+    """The protocol's request."""
+
+    id: str | None = None
+    inputs: list[InferenceInput]
+    outputs: list[InferenceOutputWanted] | None = None
+    parameters: dict[str, Any] = {}
+
+
+class InferenceOutput(TensorMetadata):
+    """A tensor of an answer; raw data lies behind the JSON."""
+
+    data: list[Any] | None = None
+    parameters: dict[str, Any] = {}
+
+
+class InferenceAnswer(_Document):
+    """The protocol's answer."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[InferenceOutput]

@@ -9,7 +9,7 @@ import pytest
 from featurestore.store import FeatureStore
 from tests.serving.servers import Asker, serving, shop
 
-collect_ignore = ["feast_client.py"]  # run by another interpreter, which has Feast
+collect_ignore = ["feast_client.py", "triton_client.py"]  # run by another interpreter, which has these clients
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,15 @@ SCOPES = {  # what each route wants: a route that is added has to be added here
     "POST /v1/models/{name}/predict": "predict",
     "GET /v1/models": "predict",
     "GET /v1/models/{name}": "predict",
+    "GET /v2": "predict",
+    "GET /v2/health/live": OPEN,
+    "GET /v2/health/ready": OPEN,
+    "GET /v2/models/{name}": "predict",
+    "GET /v2/models/{name}/ready": "predict",
+    "POST /v2/models/{name}/infer": "predict",
+    "GET /v2/models/{name}/versions/{version}": "predict",
+    "GET /v2/models/{name}/versions/{version}/ready": "predict",
+    "POST /v2/models/{name}/versions/{version}/infer": "predict",
     "GET /v1/services": "features:read",
     "GET /v1/services/{name}": "features:read",
     "GET /v1/views": "features:read",
@@ -41,14 +50,28 @@ PATHS = {
     "POST /v1/push/{view}": "/v1/push/last",
     "POST /v1/models/{name}/predict": "/v1/models/worth/predict",
     "GET /v1/models/{name}": "/v1/models/worth",
+    "GET /v2/models/{name}": "/v2/models/worth",
+    "GET /v2/models/{name}/ready": "/v2/models/worth/ready",
+    "POST /v2/models/{name}/infer": "/v2/models/worth/infer",
+    "GET /v2/models/{name}/versions/{version}": "/v2/models/worth/versions/1",
+    "GET /v2/models/{name}/versions/{version}/ready": "/v2/models/worth/versions/1/ready",
+    "POST /v2/models/{name}/versions/{version}/infer": "/v2/models/worth/versions/1/infer",
     "GET /v1/services/{name}": "/v1/services/buyer",
     "GET /v1/views/{name}": "/v1/views/last",
     "GET /v1/entities/{name}": "/v1/entities/customer",
+}
+INFERENCE: dict[str, object] = {
+    "inputs": [
+        {"name": "customer", "datatype": "BYTES", "shape": [1], "data": ["a"]},
+        {"name": "price", "datatype": "FP64", "shape": [1], "data": [1.0]},
+    ]
 }
 BODIES: dict[str, dict[str, object]] = {
     "POST /v1/features": {"features": ["last:items"], "entities": [{"customer": "a"}]},
     "POST /v1/push/{view}": {"rows": ROWS},
     "POST /v1/models/{name}/predict": {"entities": [{"customer": "a"}], "request": [{"price": 1.0}]},
+    "POST /v2/models/{name}/infer": INFERENCE,
+    "POST /v2/models/{name}/versions/{version}/infer": INFERENCE,
     "POST /get-online-features": {"features": ["last:items"], "entities": {"customer": ["a"]}},
     "POST /push": {"push_source_name": "purchases", "df": {name: [value] for name, value in ROWS[0].items()}},
 }

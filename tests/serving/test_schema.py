@@ -21,8 +21,14 @@ from tests.serving.servers import shop
 WRITES = [("post", "/v1/push/{view}"), ("post", "/push")]
 READS = [("post", "/v1/features"), ("post", "/get-online-features"), ("post", "/v1/models/{name}/predict")]
 PAGES = [("get", f"/v1/{kind}") for kind in ("services", "views", "entities", "models")]
+MODEL = "/v2/models/{name}"
+INFERENCE = [
+    *[("get", path) for path in ("/v2", "/v2/health/live", "/v2/health/ready")],
+    *[("get", f"{path}{end}") for path in (MODEL, f"{MODEL}/versions/{{version}}") for end in ("", "/ready")],
+    *[("post", f"{path}/infer") for path in (MODEL, f"{MODEL}/versions/{{version}}")],
+]
 OTHERS = [("get", path) for path in ("/health", "/healthz", "/readyz", "/metrics")]
-OPERATIONS = [*READS, *WRITES, *PAGES, *[(method, f"{path}/{{name}}") for method, path in PAGES], *OTHERS]
+OPERATIONS = [*READS, *WRITES, *PAGES, *[(method, f"{path}/{{name}}") for method, path in PAGES], *INFERENCE, *OTHERS]
 
 
 @pytest.fixture(scope="module")
