@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +38,7 @@ from pipelines.ledger.records import Artifact, ModelVersion
 from pipelines.models import files, scoring
 from pipelines.models.document import ModelDocument
 from pipelines.models.files import SUFFIX, check_types, load_model, model_bytes
+from pipelines.pages.plots import model_plots, plot_files, slice_plots
 from pipelines.reports import GateReport
 from pipelines.rooms import PipelineRooms
 from pipelines.stepping import Done, Stepper, Task
@@ -200,9 +201,10 @@ class Flow:
             with threadpool_limits(self.rooms.store.configuration.pipelines.threads):
                 evaluated, table = evaluate.evaluate(candidate, parts, sliced, self._champion(parts))
                 asked = evaluate.golden_requests(candidate, parts, timestamp, golden)
-                drawn = msgspec.json.encode(evaluate.curves(candidate, parts))
+                curves = evaluate.curves(candidate, parts)
             kept = {"scores": self._parquet(table), "golden": self._parquet(asked)}
-            return Done(evaluated, kept | {"curves": self.rooms.artifacts.keep(drawn, ".json")})
+            kept["curves"] = self.rooms.artifacts.keep(msgspec.json.encode(curves), ".json")
+            return Done(evaluated, kept | self._drawn(model_plots(curves)))
 
         code = (evaluate, metrics, frames, scoring)
         return self.stepper.do(Task("evaluate", Evaluated, code, needs, compute))
@@ -220,7 +222,9 @@ class Flow:
             table = pl.read_parquet(io.BytesIO(self.rooms.artifacts.read(scores)))
             judged = compare.compare(self.pipeline.model_gate, table, trained.signature.label, slices)
             report = GateReport.of("model", judged.policy, judged.checks, judged.verdict)
-            return Done(Compared(report=report, slices=judged.groups, bounded=compare.bounded(report.checks)))
+            bounded = compare.bounded(report.checks)
+            compared = Compared(report=report, slices=judged.groups, bounded=bounded)
+            return Done(compared, self._drawn(slice_plots(report.checks)))
 
         code = (compare, model, model_checks, model_proof, scored, bootstrap, metrics)
         return self.stepper.do(Task("compare", Compared, code, needs, compute, gate=lambda done: done.report))
@@ -232,6 +236,7 @@ class Flow:
         manifest = self._dataset(extracted).manifest
         artifacts = {name: self.stepper.artifact("evaluate", name) for name in ("scores", "golden", "curves")}
         artifacts["statistics"] = self.stepper.artifact("validate", "statistics")
+        artifacts |= self.stepper.artifacts("plot_")
         return ModelDocument(
             path=self.stepper.artifact("train", "model").path,
             dataset=extracted.dataset,
@@ -291,6 +296,9 @@ class Flow:
     def _statistics(self, digest: str) -> Baseline:
         content = self.rooms.artifacts.read(self.rooms.ledger.artifact(digest))
         return msgspec.json.decode(content, type=Baseline)
+
+    def _drawn(self, plots: Iterable[tuple[str, str]]) -> dict[str, Artifact]:
+        return {name: self.rooms.artifacts.keep(svg, ".svg") for name, svg in plot_files(plots).items()}
 
     def _parquet(self, frame: pl.DataFrame) -> Artifact:
         sink = io.BytesIO()

@@ -96,6 +96,10 @@ class Stepper:
         """What a step that was done has left."""
         return self._artifacts[step, name]
 
+    def artifacts(self, prefix: str) -> dict[str, Artifact]:
+        """What all steps that were done have left under names that begin so."""
+        return {name: artifact for (_, name), artifact in self._artifacts.items() if name.startswith(prefix)}
+
     def _gate(self, task: Task[T], result: T) -> GateResult | None:
         if task.gate is None:
             return None

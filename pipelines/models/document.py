@@ -16,8 +16,8 @@ class ModelDocument(msgspec.Struct, frozen=True, kw_only=True):
     `path` is its file from the project's folder. `dataset` is `name@version`; `service_meaning`, the versions of
     `views` and the meanings of `on_demand` views say which features it learned from. `settings` were set for its run,
     `parameters` are all of the estimator's. `metrics` by part of the split. `artifacts` are digests by name: scores of
-    the test rows, curves, golden requests, statistics of the data. `slices` are those it was judged in; `bounded`: it
-    met an absolute bound.
+    the test rows, curves, plots as SVG (`plot_...`), golden requests, statistics of the data. `slices` are those it was
+    judged in; `bounded`: it met an absolute bound.
     """
 
     path: str

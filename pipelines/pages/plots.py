@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipelines.ledger.records import GateResult
 from pipelines.pages.charts import Frame, Range, bars, padded
+from pipelines.pages.style import COLORS, PLOTS
 
 _SHARE = Range(0.0, 1.0)
 _SHOWN = 24
@@ -37,16 +39,20 @@ def model_plots(curves: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Feature importance", bars(shown, "loss when shuffled", notes={})
 
 
-def gate_plots(gates: Sequence[GateResult]) -> Iterator[tuple[str, str]]:
-    """Title and SVG of the slices that the model gate, and the drift that the data gate, measured."""
-    for details in _details(gates, "model"):
+def slice_plots(checks: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Title and SVG of the slices that checks of the model gate measured, the largest ones of each column."""
+    for details in (check["details"] for check in checks):
         for column, values in details.get("slices", {}).items():
             rows = details["rows"][column]
             shown = dict(sorted(values.items(), key=lambda item: -rows[item[0]])[:_SHOWN])
             if shown:
                 notes = {value: f"{metric:.3f}" for value, metric in shown.items()}
                 yield f"Slices by {column}", bars(shown, details["metric"], guide=details.get("all"), notes=notes)
-    for details in _details(gates, "data"):
+
+
+def drift_plots(checks: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Title and SVG of the distances that checks of the data gate measured, beside their thresholds."""
+    for details in (check["details"] for check in checks):
         for what, limit in details.get("thresholds", {}).items():
             moved = {c["column"]: c["distances"][what] for c in details["columns"] if what in c["distances"]}
             if moved:
@@ -54,8 +60,19 @@ def gate_plots(gates: Sequence[GateResult]) -> Iterator[tuple[str, str]]:
                 yield f"Drift ({what})", bars(shown, f"{what}, beside its threshold", guide=limit, notes={})
 
 
-def _details(gates: Sequence[GateResult], gate: str) -> Iterator[dict[str, Any]]:
+def gate_plots(gates: Sequence[GateResult]) -> Iterator[tuple[str, str]]:
+    """Title and SVG of what gates measured."""
     for result in gates:
         report: Any = result.document.get("report", {})
-        if result.gate == gate:
-            yield from (check["details"] for check in report.get("checks", ()))
+        drawn = {"model": slice_plots, "data": drift_plots}.get(result.gate)
+        if drawn is not None:
+            yield from drawn(report.get("checks", ()))
+
+
+def plot_files(plots: Iterable[tuple[str, str]]) -> dict[str, bytes]:
+    """The plots as SVG files that need no page around them, by names such as `plot_roc`."""
+    look = f"<style>{COLORS}{PLOTS}svg{{background:var(--card)}}</style>"
+    return {
+        "plot_" + re.sub(r"\W+", "_", title.lower()).strip("_"): svg.replace(">", f">{look}", 1).encode()
+        for title, svg in plots
+    }

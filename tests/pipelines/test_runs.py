@@ -72,7 +72,12 @@ def test_what_a_version_was_made_of_is_kept(shop: Shop) -> None:
     assert document.signature.request == (("amount", "Float64"),)
     assert document.code.lock
     assert set(document.metrics) == {"validation", "test"}
-    assert set(document.artifacts) == {"scores", "golden", "curves", "statistics"}
+    assert set(document.artifacts) == {
+        "scores", "golden", "curves", "statistics", "plot_roc", "plot_precision_and_recall", "plot_calibration",
+        "plot_feature_importance", "plot_slices_by_shop",
+    }  # fmt: skip
+    plot = shop.rooms.artifacts.read(shop.rooms.ledger.artifact(document.artifacts["plot_roc"]))
+    assert plot.startswith(b"<svg ")
     (recorded, _) = shop.store.registry.models("returned")
     assert (recorded.version, recorded.dataset_version, recorded.digest) == (2, 2, model.digest)
 
