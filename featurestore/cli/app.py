@@ -22,6 +22,7 @@ from featurestore.cli import (
     offline,
     online,
     pipeline,
+    predictions,
     push,
     quarantine,
     ranges,
@@ -68,6 +69,8 @@ app.add_typer(online.app, name="online")
 app.add_typer(models.app, name="model")
 app.add_typer(keys.app, name="keys")
 app.add_typer(pipeline.app, name="pipeline")
+pipeline.app.command("label")(predictions.label)
+pipeline.app.command("monitor")(predictions.monitor)
 pipeline.app.command("why")(triggers.why)
 pipeline.app.command("backtest")(triggers.backtest)
 

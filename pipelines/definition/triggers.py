@@ -67,7 +67,8 @@ class DataDrift:
 class PerformanceDrop:
     """When the champion's live metric was worse than `below` in each of the last `windows` judged windows.
 
-    A window is `window` long and judged once its labels are old enough and `min_coverage` of its predictions have one.
+    A window is `window` long and judged `label_delay` after its end at the earliest, once `min_coverage` of its
+    predictions and at least `min_rows` have a label.
     For a metric where less is better, worse is above.
     """
 
@@ -78,6 +79,7 @@ class PerformanceDrop:
     window: timedelta = timedelta(days=1)
     min_coverage: float = 0.8
     min_rows: int = 100
+    label_delay: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
         faults = Faults("PerformanceDrop")
@@ -86,6 +88,7 @@ class PerformanceDrop:
         whole(faults, self.windows, "windows", least=1)
         whole(faults, self.min_rows, "min_rows", least=1)
         faults.duration(self.window, "window")
+        faults.duration(self.label_delay, "label_delay", zero=True)
         faults.done()
 
 

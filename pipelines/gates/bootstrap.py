@@ -59,6 +59,18 @@ def paired_difference(
     )
 
 
+def interval(
+    metric: str, labels: Numbers, scores: Numbers, *, confidence: float, samples: int
+) -> tuple[float, float] | None:
+    """Between which the middle `confidence` of the metric over `samples` draws lies; None where none is defined."""
+    ours = scorer(metric, labels, scores)
+    found = [value for weights in _draws(labels.size, samples) if (value := ours(weights)) is not None]
+    if not found:
+        return None
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
 def _draws(rows: int, samples: int) -> Iterator[Numbers]:
     """How often each row was drawn, for each of the samples."""
     draw = np.random.default_rng(SEED)

@@ -23,13 +23,28 @@ if TYPE_CHECKING:
     from pipelines.ledger.triggers import TableState
 
 
-def nothing_judged(_plan: TriggerPlan, _trigger: PerformanceDrop) -> Sequence[JudgedWindow]:
-    """No window: predictions have no labels yet."""
-    return ()
+def live_judged(rooms: PipelineRooms) -> Judged:
+    """What judges the predictions of each champion by the labels that were recorded."""
+
+    def windows(plan: TriggerPlan, trigger: PerformanceDrop) -> Sequence[JudgedWindow]:
+        # frames take a while to import, and most looks need none
+        from pipelines.ledger.records import CHAMPION_ALIAS
+        from pipelines.prediction.monitoring import judged, live_windows
+
+        champion = rooms.ledger.alias(plan.pipeline, CHAMPION_ALIAS)
+        if champion is None:
+            return ()
+        found = judged(live_windows(rooms, plan.pipeline, trigger, version=champion, samples=0))
+        return [JudgedWindow(w.start_us, w.end_us, w.value, w.labels) for w in found if w.value is not None]
+
+    return windows
 
 
-def open_ticker(store: FeatureStore, judged: Judged = nothing_judged) -> Ticker:
-    """The ticker of a store's project; `judged` gives the judged windows of a champion's predictions, in order."""
+def open_ticker(store: FeatureStore, judged: Judged | None = None) -> Ticker:
+    """The ticker of a store's project; `judged` gives the judged windows of a champion's predictions, in order.
+
+    By default they are judged by the labels that were recorded.
+    """
     rooms = PipelineRooms(store)
     alerts = store.configuration.alerts
 
@@ -41,7 +56,7 @@ def open_ticker(store: FeatureStore, judged: Judged = nothing_judged) -> Ticker:
 
         return measured_drift(history_of(store), plan, trigger, base, views)
 
-    outside = Outside(drifts, judged, lambda event: call_person(alerts, store.root, event))
+    outside = Outside(drifts, judged or live_judged(rooms), lambda event: call_person(alerts, store.root, event))
     return Ticker(store, rooms.ledger, LocalRunner(rooms), outside, rooms.folder / "leases")
 
 

@@ -1,0 +1,106 @@
+"""`featurestore pipeline label` and `monitor`: labels that come later, and how good predictions were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featurestore.cli.output import JsonFlag, console, print_json, print_table, print_text
+from featurestore.cli.project import open_store
+from featurestore.cli.sparkline import sparkline
+from featurestore.errors import InputError
+from featurestore.timeline import format_instant, parse_duration, short_instant
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipelines.prediction.monitoring import LiveWindow
+
+Name = Annotated[str, typer.Argument(help="A training pipeline, and the model that it keeps.")]
+
+
+def label(
+    name: Name,
+    file: Annotated[
+        Path | None, typer.Argument(help="Parquet file of labels; by default those of the pipeline's source.")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="The label's column; by default the label's name.")] = None,
+    timestamp: Annotated[str | None, typer.Option(help="The column of instants; by default the pipeline's.")] = None,
+    known_at: Annotated[str | None, typer.Option(help="When each label became known; by default now.")] = None,
+    within: Annotated[str, typer.Option(help="How long before its label a prediction may have been asked.")] = "1d",
+    as_json: JsonFlag = False,
+) -> None:
+    """Join late labels to logged predictions: by prediction_id where the file has it, else by entity and time."""
+    from pipelines.prediction.labels import LabelColumns, record_labels
+
+    columns = LabelColumns(column, timestamp, known_at, parse_duration(within))
+    frame = None if file is None else read_frame(file)
+    with open_store() as store:
+        found = record_labels(store, name, frame, columns)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        print_text(
+            f"{found.labels:,} labels: {found.joined:,} belong to predictions of {name}, {found.new:,} of them are new."
+        )
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """The rows of a Parquet file; raises InputError."""
+    import polars as pl
+
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}.") from error
+
+
+def monitor(
+    name: Name,
+    metric: Annotated[str | None, typer.Option(help="By default that of the pipeline's PerformanceDrop.")] = None,
+    limit: Annotated[int, typer.Option(help="Windows to show, the newest.", min=1)] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show how good predictions were, window by window, as far as labels have come; intervals hold 95%."""
+    from pipelines.prediction.monitoring import live_windows, rule_of
+    from pipelines.rooms import PipelineRooms
+
+    with open_store() as store:
+        rooms = PipelineRooms(store)
+        rule = rule_of(rooms.pipeline(name), metric)
+        windows = live_windows(rooms, name, rule)[-limit:]
+    if as_json:
+        print_json({"pipeline": name, "metric": rule.metric, "windows": [_document(window) for window in windows]})
+    elif windows:
+        _show(name, rule.metric, windows)
+    else:
+        console().print(f"{name} has predicted nothing that was logged yet.")
+
+
+def _document(window: LiveWindow) -> dict[str, object]:
+    document = asdict(window) | {"state": window.state.value}
+    for side in ("start", "end"):
+        document[side] = format_instant(document.pop(f"{side}_us"))
+    return document
+
+
+def _show(name: str, metric: str, windows: Sequence[LiveWindow]) -> None:
+    rows = [
+        (
+            short_instant(window.start_us),
+            f"{name}@{window.version}",
+            window.predictions,
+            window.labels,
+            window.state.value,
+            *(None if value is None else round(value, 4) for value in (window.value, window.low, window.high)),
+        )
+        for window in windows
+    ]
+    print_table(("from", "model", "predictions", "labels", "state", metric, "low", "high"), rows)
+    values = [window.value for window in windows if window.value is not None]
+    if values:
+        console().print(f"{metric} {sparkline(values)} {values[0]:.4f} to {values[-1]:.4f}")

@@ -1,0 +1,183 @@
+"""Labels that come later: joined to the predictions that were logged, by id, or by entity and time.
+
+<predictions>/labels/<model>/<random>.parquet holds what one call recorded: prediction_id, label, known_at. Of several
+labels of one prediction the one that was known last counts, so any repetition changes nothing. The files hold no keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+
+from featurestore.audit.records import LogFiles
+from featurestore.errors import InputError
+from featurestore.files import write_whole
+from featurestore.store import FeatureStore
+from featurestore.timeline import to_datetime
+from pipelines.definition.pipeline import TrainingPipeline
+from pipelines.frames import Signature, label_values
+from pipelines.models.document import ModelDocument
+from pipelines.rooms import PipelineRooms
+from pipelines.steps.extract import label_spine
+
+ID = "prediction_id"
+_INSTANT = pl.Datetime("us", "UTC")
+_RECORDED = pl.Schema({ID: pl.String(), "label": pl.Float64(), "known_at": _INSTANT})
+_LOGGED = pl.Schema({ID: pl.String(), "version": pl.Int64(), "asked_at": _INSTANT, "score": pl.Float64()})
+_KEY = "="  # before the names of join keys and request columns, which may be called as ours are
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What became of `labels` that are not null: `joined` have a prediction, `new` of them were not recorded before."""
+
+    pipeline: str
+    labels: int
+    joined: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelColumns:
+    """The columns of a frame of labels; by default those that the pipeline's LabelSource names.
+
+    `within`: how long before its label's instant a prediction may have been asked for.
+    """
+
+    label: str | None = None
+    timestamp: str | None = None
+    known_at: str | None = None
+    within: timedelta = timedelta(days=1)
+
+
+def record_labels(
+    store: FeatureStore, name: str, frame: pl.DataFrame | None = None, columns: LabelColumns | None = None
+) -> Labelled:
+    """Join labels to logged predictions and keep them; by default those of the pipeline's source that are known by now.
+
+    With a column `prediction_id` a label belongs to that prediction. Otherwise it belongs to the last prediction for
+    the same join keys, and the same request columns as far as the frame has them, that was asked for at or before the
+    label's instant and not longer than `within` before it; of several labels to the earliest. Null labels are left out.
+    Raises InputError for a frame without the columns, or whose labels are no labels of the model.
+    """
+    rooms, given = PipelineRooms(store), columns or LabelColumns()
+    pipeline = rooms.pipeline(name)
+    signature = _signature(rooms, name)
+    if frame is None:
+        frame = label_spine(store, pipeline, store.now_us())
+    label = given.label or pipeline.labels.name
+    _need(frame, [label], name)
+    frame = frame.filter(pl.col(label).is_not_null())
+    known = given.known_at or pipeline.labels.known_at
+    known_at = pl.col(known) if known in frame.columns else pl.lit(to_datetime(store.now_us()))
+    labels = frame.with_columns(
+        pl.Series("=label", label_values(frame, label, signature.kind), pl.Float64), known_at.alias("=known_at")
+    )
+    folder = predictions_folder(store)
+    logged = logged_predictions(folder, name)
+    if ID in frame.columns:
+        joined = labels.join(logged.select(ID), on=ID)
+    else:
+        joined = _by_time(labels, logged, signature, (pipeline, given))
+    return _keep(folder, name, labels.height, joined)
+
+
+def _keep(folder: Path, name: str, labels: int, joined: pl.DataFrame) -> Labelled:
+    chosen = joined.select(ID, label="=label", known_at=_utc(joined, "=known_at"))
+    chosen = chosen.sort("known_at").unique(ID, keep="last", maintain_order=True)
+    new = chosen.join(recorded_labels(folder, name), on=[ID, "label"], how="anti")
+    if new.height:
+        write_whole(_labels(folder, name) / f"{uuid4().hex}.parquet", new.write_parquet)
+    return Labelled(name, labels, joined.height, new.height)
+
+
+def _by_time(
+    labels: pl.DataFrame, logged: pl.DataFrame, signature: Signature, rule: tuple[TrainingPipeline, LabelColumns]
+) -> pl.DataFrame:
+    pipeline, given = rule
+    timestamp = given.timestamp or pipeline.labels.timestamp
+    _need(labels, [timestamp, *signature.keys], pipeline.name)
+    by = [*signature.keys, *(column for column, _ in signature.request if column in labels.columns)]
+    if logged.is_empty():
+        return labels.clear().with_columns(pl.lit(None, pl.String).alias(ID))
+    marked = [f"{_KEY}{column}" for column in dict.fromkeys(by)]
+    try:
+        left = labels.select(
+            "=label",
+            "=known_at",
+            _utc(labels, timestamp).alias("=at"),
+            *(pl.col(column.removeprefix(_KEY)).cast(logged.schema[column]).alias(column) for column in marked),
+        ).sort("=at")
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"The labels' keys are not of the service's types: {str(error).splitlines()[0]}.") from error
+    found = left.join_asof(
+        logged.select(ID, "asked_at", *marked).sort("asked_at"),
+        left_on="=at",
+        right_on="asked_at",
+        by=marked or None,
+        strategy="backward",
+        tolerance=given.within,
+        check_sortedness=False,
+    )
+    return found.filter(pl.col(ID).is_not_null()).unique(ID, keep="first", maintain_order=True)
+
+
+def predictions_folder(store: FeatureStore) -> Path:
+    """Where a project's predictions are logged."""
+    return store.root / store.configuration.predictions.path
+
+
+def logged_predictions(folder: Path, model: str) -> pl.DataFrame:
+    """What a model predicted: prediction_id, version, asked_at, score, and keys and request columns as `=name`."""
+    files = LogFiles(folder)
+    frames = [pl.DataFrame(schema=_LOGGED)]
+    for path, facts in files.files(model):
+        rows = pl.DataFrame(files.read(path))
+        columns = {
+            f"{_KEY}{part.name}": pl.col(group).struct.field(part.name)
+            for group in ("request", "keys")
+            if isinstance(kind := rows.schema.get(group), pl.Struct)
+            for part in kind.fields
+        }
+        number = pl.concat_str(pl.col("id"), pl.col("row").cast(pl.String), separator="-")
+        version = pl.lit(facts.model_version, pl.Int64)
+        frames.append(rows.select(number.alias(ID), version.alias("version"), "asked_at", "score", **columns))
+    return pl.concat(frames, how="diagonal_relaxed").unique(ID, keep="first").sort("asked_at", ID)
+
+
+def recorded_labels(folder: Path, model: str) -> pl.DataFrame:
+    """The label of each prediction that has one, as it was known last: prediction_id, label, known_at."""
+    paths = sorted(_labels(folder, model).glob("*.parquet"))
+    frames = [pl.DataFrame(schema=_RECORDED), *(pl.read_parquet(path) for path in paths)]
+    return pl.concat(frames).sort("known_at").unique(ID, keep="last", maintain_order=True)
+
+
+def _labels(folder: Path, model: str) -> Path:
+    return folder / "labels" / model
+
+
+def _signature(rooms: PipelineRooms, name: str) -> Signature:
+    versions = rooms.ledger.models(name)
+    if not versions:
+        raise InputError(f"Pipeline '{name}' has no model yet, so nothing was predicted; run it first.")
+    return ModelDocument.of(max(versions, key=lambda version: version.version)).signature
+
+
+def _need(frame: pl.DataFrame, columns: list[str], name: str) -> None:
+    for column in columns:
+        if column not in frame.columns:
+            raise InputError(
+                f"The labels of '{name}' lack the column '{column}'; they have {', '.join(frame.columns)}. Give "
+                f"{ID} and the label, or join keys, instant and label."
+            )
+
+
+def _utc(frame: pl.DataFrame, column: str) -> pl.Expr:
+    kind = frame.schema[column]
+    if not isinstance(kind, pl.Datetime) or kind.time_zone is None:
+        raise InputError(f"The labels' column '{column.removeprefix(_KEY)}' must be an instant with zone, is {kind}.")
+    return pl.col(column).dt.convert_time_zone("UTC").cast(_INSTANT)

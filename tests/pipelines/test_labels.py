@@ -1,0 +1,126 @@
+"""Labels that come later, live metrics, and the trigger that goes by them: on predictions of the real server code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from featurestore.errors import InputError
+from featurestore.store import FeatureStore
+from pipelines.prediction.labels import LabelColumns, logged_predictions, predictions_folder, record_labels
+from pipelines.prediction.monitoring import WindowState, live_windows, rule_of
+from pipelines.promotion import approve
+from pipelines.triggers.starting import open_ticker
+from serving.app import create_app
+from tests.pipelines.projects import MODEL_GATE, Shop, day, make_project, opened, served_here
+from tests.serving.servers import PROGRAM, Asker, command
+from tests.serving.test_predict import ended
+
+TRIGGER = ', triggers=[PerformanceDrop("roc_auc", below=0.55, windows=2, min_rows=50, label_delay=timedelta(days=1))]'
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A champion that was trained on January 24, and predicted the orders of January 24 and 25 at each midnight."""
+    root = tmp_path_factory.mktemp("labels")
+    make_project(root, 30, model_gate=MODEL_GATE + TRIGGER)
+    store, clock = opened(root, day(24))
+    with store:
+        shop = Shop(root, store, clock)
+        shop.run()
+        approve(shop.rooms, "returned", 1, "the first", server=served_here(root))
+        for number in (24, 25):
+            shop.go_to(day(number))
+            app = create_app(FeatureStore(root, now_us=clock))  # which the server closes
+            orders = orders_of(root, number)
+            question = {
+                "entities": orders.select("customer").to_dicts(),
+                "request": orders.select("amount").to_dicts(),
+            }
+            answer = Asker(app)("POST", "/v1/models/returned/predict", json=question)
+            assert answer.status_code == 200, answer.text
+            asyncio.run(ended(app))
+        yield shop
+
+
+def orders_of(root: Path, number: int) -> pl.DataFrame:
+    at = pl.col("ordered_at")
+    orders = pl.read_parquet(root / "data" / "orders.parquet")
+    return orders.filter(at >= day(number), at < day(number + 1))
+
+
+def test_labels_are_joined_to_the_last_prediction_of_their_entity_and_trigger_a_run_when_they_tell_of_worse(
+    shop: Shop,
+) -> None:
+    rooms, rule = shop.rooms, rule_of(shop.rooms.pipeline("returned"), None)
+    shop.clock.at = day(25)
+    assert [window.state for window in live_windows(rooms, "returned", rule)] == [WindowState.YOUNG, WindowState.YOUNG]
+    shop.clock.at = day(25, 12)  # labels are known a day after their orders: half of one day's
+    found = record_labels(shop.store, "returned")
+    assert (found.joined, found.new) == (31, 31)  # an order each 24 minutes, both ends included
+    shop.clock.at = day(27)
+    assert [window.state.value for window in live_windows(rooms, "returned", rule)] == ["FEW_LABELS", "FEW_LABELS"]
+    found = record_labels(shop.store, "returned")
+    assert (found.joined, found.new) == (120, 89)
+    assert record_labels(shop.store, "returned").new == 0
+    first, second = live_windows(rooms, "returned", rule)
+    assert (first.start_us, first.predictions, first.labels, first.version) == (shop_us(24), 60, 60, 1)
+    for window in (first, second):
+        assert window.state is WindowState.JUDGED
+        assert window.low is not None
+        assert window.value is not None
+        assert window.high is not None
+        assert 0.3 < window.low < window.value < window.high <= 1
+    assert "of 2 windows" in performance(shop)
+
+    logged = logged_predictions(predictions_folder(shop.store), "returned")
+    wrong = logged.select("prediction_id", came_back=(pl.col("score") < pl.col("score").median()).cast(pl.Int64))
+    assert record_labels(shop.store, "returned", wrong).joined == 120
+    told = json.loads(command(shop.root, "pipeline", "monitor", "returned", "--json"))
+    assert [window["value"] < 0.2 for window in told["windows"]] == [True, True]
+    shown = command(shop.root, "pipeline", "monitor", "returned")
+    assert "returned@1" in shown
+    assert "JUDGED" in shown
+
+    done = subprocess.run([PROGRAM, "-C", str(shop.root), "tick"], capture_output=True, text=True, check=False)
+    assert "performance" in done.stdout, done.stdout + done.stderr
+    assert "below 0.55 in each window" in done.stdout
+    assert "ACCEPTED, run 2" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def shop_us(number: int) -> int:
+    return int(day(number).timestamp()) * 1_000_000
+
+
+def performance(shop: Shop) -> str:
+    (pipeline,) = open_ticker(shop.store).tick().pipelines
+    return " ".join(observation.reason for observation in pipeline.observations)
+
+
+def test_wrong_labels_are_refused_in_a_sentence(shop: Shop) -> None:
+    for frame, said in (
+        (pl.DataFrame({"x": [1]}), "lack the column 'came_back'"),
+        (pl.DataFrame({"came_back": [1]}), "lack the column 'ordered_at'"),
+        (pl.DataFrame({"prediction_id": ["a-0"], "came_back": [3]}), "has the value 3"),
+        (pl.DataFrame({"came_back": [1], "customer": [1], "ordered_at": ["x"]}), "must be an instant with zone"),
+    ):
+        with pytest.raises(InputError, match=said):
+            record_labels(shop.store, "returned", frame)
+
+
+def test_labels_too_late_after_a_prediction_and_of_others_belong_to_none(shop: Shop) -> None:
+    first = orders_of(shop.root, 24).head(1)
+    columns = LabelColumns(within=timedelta(hours=1))
+    late = first.select("customer", "amount", ordered_at=pl.lit(day(24, 2)), came_back=pl.lit(1))
+    other = first.select("customer", amount=pl.col("amount") + 1, ordered_at=pl.lit(day(24)), came_back=pl.lit(1))
+    null = first.select("customer", "amount", "ordered_at", came_back=pl.lit(None, pl.Int64))
+    for frame in (late, other, null):
+        assert record_labels(shop.store, "returned", frame, columns).joined == 0
