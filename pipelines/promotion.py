@@ -12,6 +12,7 @@ from pipelines.models.states import check_move
 from pipelines.reports import GateReport
 from pipelines.rooms import PipelineRooms
 from pipelines.steps.verify import Server, fresh_server, verify
+from pipelines.telling import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,19 @@ def promote_version(
     report = verify_version(rooms, model, behaves, server)
     rooms.ledger.add_gate_result(None, _outside_a_run(rooms, model, report))
     if not report.verdict.passed:
+        tell(rooms, rooms.ledger.run(model.run))
         raise GateRefused(f"Model {name}@{version} does not behave as in training. {report.summary}")
     move = rooms.models.promote(rooms.ledger.model(name, version), reason, actor)
+    tell(rooms, rooms.ledger.run(model.run))
     return Promotion(rooms.ledger.model(name, version), report, move)
+
+
+def roll_back(rooms: PipelineRooms, name: str, to: int | None, reason: str) -> AliasMove:
+    """Make an earlier champion, by default the one before, the champion again (`ModelRegistry.rollback`)."""
+    move = rooms.models.rollback(name, to, reason=reason)
+    assert move.to_version is not None, "a rollback leaves a champion"
+    tell(rooms, rooms.ledger.run(rooms.ledger.model(name, move.to_version).run))
+    return move
 
 
 def _outside_a_run(rooms: PipelineRooms, model: ModelVersion, report: GateReport) -> GateResult:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from pipelines.code import code_version
 from pipelines.definition.pipeline import TrainingPipeline
 from pipelines.flow import Flow
 from pipelines.gates import behaviour
-from pipelines.ledger.records import GateResult, ModelState, ModelVersion, Run, RunKind, RunState, Step, Verdict
+from pipelines.ledger.records import GateResult, ModelState, ModelVersion, Notice, Run, RunKind, RunState, Step, Verdict
 from pipelines.ledger.runs import RunFilter
 from pipelines.models.files import load_model
 from pipelines.pages.page import run_page
@@ -36,6 +36,7 @@ from pipelines.steps.evaluate import Evaluated
 from pipelines.steps.promote import Promoted
 from pipelines.steps.register import Candidate, Registered
 from pipelines.steps.verify import Server
+from pipelines.telling import tell
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +59,14 @@ class Ending(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """A run with its steps and the results of its gates, in order, and the version of the model that it registered."""
+    """A run with its steps, the results of its gates and who was told of them, in order, and the version of the model
+    that it registered.
+    """
 
     run: Run
     steps: tuple[Step, ...]
     gates: tuple[GateResult, ...]
+    notices: tuple[Notice, ...]
     model: ModelVersion | None
     rooms: PipelineRooms
 
@@ -74,7 +78,7 @@ class RunReport:
         gates = tuple(reversed(rooms.ledger.gate_results(run=number)))
         versions = [step.result["version"] for step in steps if step.name == "register" and "version" in step.result]
         model = rooms.ledger.model(run.pipeline, int(str(versions[-1]))) if versions else None
-        return RunReport(run, steps, gates, model, rooms)
+        return RunReport(run, steps, gates, rooms.ledger.notices(number), model, rooms)
 
     @property
     def evaluated(self) -> Evaluated | None:
@@ -186,21 +190,20 @@ def execute(
     try:
         state, outcome = _steps(Flow(stepper, pipeline, run.parameters), server)
     except Exception as error:
-        rooms.ledger.end(attempt, RunState.FAILED, str(error) or type(error).__name__)
-        _leave(RunReport.of(rooms, run.number))
+        _leave(rooms, rooms.ledger.end(attempt, RunState.FAILED, str(error) or type(error).__name__))
         raise
-    rooms.ledger.end(attempt, state, outcome)
+    return _leave(rooms, rooms.ledger.end(attempt, state, outcome))
+
+
+def _leave(rooms: PipelineRooms, run: Run) -> RunReport:
+    """Write the page of a run that has ended, and tell others of it; what fails here fails no run."""
     report = RunReport.of(rooms, run.number)
-    _leave(report)
-    return report
-
-
-def _leave(report: RunReport) -> None:
-    """Write the page of a run that has ended; what fails here fails no run."""
     try:
         report.write_page()
     except (OSError, FeatureStoreError) as error:
         log.warning("Run %d has no page: %s", report.run.number, error)
+    tell(rooms, run)
+    return replace(report, notices=rooms.ledger.notices(run.number))
 
 
 def _steps(flow: Flow, server: Server | None) -> Ending:

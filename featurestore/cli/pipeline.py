@@ -175,9 +175,32 @@ def rollback(
     as_json: JsonFlag = False,
 ) -> None:
     """Make an earlier champion the champion again."""
+    from pipelines.promotion import roll_back
+
     with open_rooms() as rooms:
-        move = rooms.models.rollback(name, to, reason=reason)
+        move = roll_back(rooms, name, to, reason)
     _print_move(move, None, as_json=as_json)
+
+
+@app.command("mirror")
+def mirror(name: SomeName = None, as_json: JsonFlag = False) -> None:
+    """Bring MLflow up to date with the ledger: runs and model versions that it lacks, states, the champion."""
+    from pipelines.mirror import mirror_pipeline
+    from pipelines.telling import mirrored_to
+
+    with open_rooms() as rooms:
+        target = mirrored_to(rooms)
+        if target is None:
+            raise InputError(
+                '[mlflow] in featurestore.toml has no tracking_uri; add it, such as "http://localhost:5000".'
+            )
+        names = [name] if name is not None else sorted({run.pipeline for run in rooms.ledger.runs()})
+        told = {each: mirror_pipeline(rooms, each) for each in names}
+    if as_json:
+        print_json({each: {"runs": found.runs, "versions": found.versions} for each, found in told.items()})
+        return
+    for each, found in told.items():
+        print_text(f"{each}: {found}")
 
 
 def _end(report: RunReport, *, as_json: bool) -> None:

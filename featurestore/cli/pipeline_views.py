@@ -102,6 +102,10 @@ def run_document(report: RunReport) -> dict[str, object]:
         "evaluated": None if evaluated is None else msgspec.to_builtins(evaluated),
         "model": None if report.model is None else model_document(report.model),
         "page": str(report.page.relative_to(report.rooms.store.root)) if report.page.is_file() else None,
+        "notices": [
+            {"to": notice.to, "at": format_instant(notice.at_us), "done": notice.done, "text": notice.text}
+            for notice in report.notices
+        ],
     }
 
 
@@ -136,6 +140,8 @@ def show_run(report: RunReport) -> None:
         print_table(("metric", *parts), [(name, *(metrics.get(name) for metrics in parts.values())) for name in names])
     if report.page.is_file():
         print_text(f"Page: {report.page.relative_to(report.rooms.store.root)}")
+    for notice in report.notices:
+        print_text(notice.text if notice.done else f"Not told: {notice.text}")
     if run.outcome:
         print_text(f"{run.state}: {run.outcome}" if run.state.ended else run.state.value)
 

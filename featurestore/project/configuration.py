@@ -167,6 +167,23 @@ class Alerts(_Section):
     webhook: str | None = Field(default=None, pattern="^https?://", description="Gets the event as JSON by POST.")
     command: str | None = Field(default=None, description="Gets the event as JSON on its standard input.")
     timeout_seconds: float = Field(default=10.0, gt=0, description="A chat server answers in one; a tick must go on.")
+    gates: tuple[Literal["PASS", "PASS_DRIFTED", "FAIL", "INCONCLUSIVE", "ERROR"], ...] = Field(
+        default=("FAIL", "INCONCLUSIVE", "ERROR"), description="The verdicts of gates to tell: those that stop a run."
+    )
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: object) -> object:
+        """A variable of the environment lists verdicts with commas."""
+        return _listed(value)
+
+
+class Mlflow(_Section):
+    """Where runs and models are mirrored to; each default's reason is its description."""
+
+    tracking_uri: str | None = Field(default=None, description="Without one nothing is mirrored.")
+    registry_uri: str | None = Field(default=None, description="A tracking server keeps the models too.")
+    timeout_seconds: int = Field(default=10, ge=1, description="A run waits for each request; MLflow's own is 120.")
 
 
 class Configuration(_Section):
@@ -182,6 +199,7 @@ class Configuration(_Section):
     pipelines: Pipelines = Pipelines()
     predictions: Predictions = Predictions()
     alerts: Alerts = Alerts()
+    mlflow: Mlflow = Mlflow()
 
     @field_validator("definitions")
     @classmethod
@@ -254,6 +272,7 @@ def _settings() -> list[str]:
         "pipelines": Pipelines,
         "predictions": Predictions,
         "alerts": Alerts,
+        "mlflow": Mlflow,
     }
     names = [name for name in Configuration.model_fields if name not in sections]
     return names + [f"{section}.{key}" for section, model in sections.items() for key in model.model_fields]

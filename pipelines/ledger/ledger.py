@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
@@ -24,6 +24,7 @@ from pipelines.ledger.records import (
     Decision,
     GateResult,
     ModelVersion,
+    Notice,
     Observation,
     Run,
     RunState,
@@ -150,6 +151,19 @@ class Ledger:
         with self.reading() as connection:
             run: int | None = None if connection is None else connection.execute(query).scalar()
             return run
+
+    def add_notice(self, notice: Notice) -> None:
+        """Add that somebody outside was told of a run (the number counts for nothing)."""
+        row = {name: value for name, value in asdict(notice).items() if name != "number"}
+        with self.writing() as connection:
+            connection.execute(insert(tables.notices).values(row))
+
+    def notices(self, run: int) -> tuple[Notice, ...]:
+        """Who was told of a run, in order."""
+        table = tables.notices
+        query = select(table).where(table.c.run == run).order_by(table.c.number)
+        with self.reading() as connection:
+            return () if connection is None else tuple(Notice(**r._mapping) for r in connection.execute(query).all())
 
     def add_observation(self, observation: Observation) -> Observation:
         """Add what a trigger saw (the number counts for nothing), and return it with its number."""

@@ -233,3 +233,19 @@ class AliasMove:
     actor: str
     reason: str
     rollback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Somebody outside was told of a run: `to` is "alert", about the gate's result number `gate`, or "mlflow".
+
+    `text` says what was done, or why it could not be when `done` is False.
+    """
+
+    number: int
+    run: int
+    to: Literal["alert", "mlflow"]
+    gate: int | None
+    at_us: int
+    done: bool
+    text: str

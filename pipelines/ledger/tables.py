@@ -106,6 +106,20 @@ gate_results = Table(
     sqlite_autoincrement=True,
 )
 
+notices = Table(
+    "run_notices",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("run", Integer, ForeignKey("pipeline_runs.number"), nullable=False),
+    Column("to", String, nullable=False),  # alert or mlflow
+    Column("gate", Integer, ForeignKey("gate_results.number")),  # the result that an alert is about
+    Column("at_us", BigInteger, nullable=False),
+    Column("done", Boolean, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("run_notices_of", "run"),
+    sqlite_autoincrement=True,
+)
+
 observations = Table(
     "trigger_observations",
     metadata,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -17,6 +14,7 @@ from pipelines.ledger.records import RunState
 from pipelines.triggers.explaining import Explanation, explain
 from pipelines.triggers.plans import current_plans
 from tests.pipelines.ticks import Shop, opened
+from tests.pipelines.webhooks import Webhook, listening
 
 NIGHTLY = '[Schedule("0 3 * * *"), NewData("spend", min_rows=1_000)]'
 
@@ -107,39 +105,21 @@ def test_the_newest_events_are_told(shop: Shop) -> None:
     assert [event.run for event in why(shop, 3).events] == [None, 4, 4]
 
 
-class _Webhook(BaseHTTPRequestHandler):
-    bodies: ClassVar[list[object]] = []
-    status = 204
-
-    def do_POST(self) -> None:
-        self.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(self.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def webhook() -> Iterator[str]:
-    _Webhook.bodies, _Webhook.status = [], 204
-    with HTTPServer(("127.0.0.1", 0), _Webhook) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/alert"
-        server.shutdown()
-        thread.join()
+    with listening() as address:
+        yield address
 
 
 def test_a_webhook_and_a_command_get_the_event(tmp_path: Path, webhook: str) -> None:
     alerts = Alerts(webhook=webhook, command="tee told.json")
     assert call_person(alerts, tmp_path, {"run": 3}) == "the webhook was told and 'tee' was run"
-    assert _Webhook.bodies == [{"run": 3}]
+    assert Webhook.bodies == [{"run": 3}]
     assert json.loads((tmp_path / "told.json").read_text(encoding="utf-8")) == {"run": 3}
 
 
 def test_who_cannot_be_told_is_an_error(tmp_path: Path, webhook: str) -> None:
-    _Webhook.status = 500
+    Webhook.status = 500
     with pytest.raises(OSError, match=r"the webhook 127\.0\.0\.1: .*500"):
         call_person(Alerts(webhook=webhook), tmp_path, {})
     with pytest.raises(OSError, match="the command 'false' ended with 1: it said nothing"):
