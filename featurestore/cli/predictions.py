@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from featurestore.cli.output import JsonFlag, console, print_json, print_table, print_text
+from featurestore.cli.output import JsonFlag, console, error_console, print_json, print_table, print_text
 from featurestore.cli.project import open_store
 from featurestore.cli.sparkline import sparkline
 from featurestore.errors import InputError
@@ -57,6 +57,37 @@ def read_frame(path: Path) -> pl.DataFrame:
         return pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}.") from error
+
+
+def predict(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="Parquet file with join keys and request columns.")],
+    out: Annotated[Path, typer.Option(help="The Parquet file to write.")],
+    timestamp: Annotated[
+        str | None, typer.Option(help="A column of instants: features as they were known then, not now.")
+    ] = None,
+    version: Annotated[int | None, typer.Option(help="By default the champion.", min=1)] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Predict for each row of a file: score, version of the model and of the features, prediction id."""
+    from rich.progress import Progress
+
+    from pipelines.prediction.batch import BatchPredictor, write_predictions
+
+    rows, to = read_frame(file), error_console()
+    with open_store() as store, Progress(console=to, transient=True, disable=not to.is_terminal) as bars:
+        batch = BatchPredictor(store, name, version)
+        task = bars.add_task("predicting", total=rows.height)
+        if timestamp is None:
+            found = batch.online(rows, lambda done: bars.advance(task, done))
+        else:
+            found = batch.at(rows, timestamp)
+    write_predictions(found, out)
+    told = {"model": name, "version": int(found["version"][0]), "rows": found.height, "path": str(out)}
+    if as_json:
+        print_json(told)
+    else:
+        print_text(f"{found.height:,} predictions of {name}@{told['version']} in {out}.")
 
 
 def monitor(

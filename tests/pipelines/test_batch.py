@@ -1,0 +1,55 @@
+"""Batch predictions: equal to the server's, and to those on history at the same instants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from featurestore.errors import InputError
+from featurestore.store import FeatureStore
+from pipelines.prediction.batch import BatchPredictor
+from pipelines.prediction.labels import logged_predictions, predictions_folder
+from pipelines.promotion import approve
+from serving.app import create_app
+from tests.pipelines.projects import Shop, day, make_project, opened, served_here
+from tests.pipelines.test_labels import orders_of
+from tests.serving.servers import Asker, command
+
+
+def test_server_batch_and_history_agree_at_one_instant(tmp_path: Path) -> None:
+    make_project(tmp_path, 30)
+    store, clock = opened(tmp_path, day(24))
+    with store:
+        shop = Shop(tmp_path, store, clock)
+        shop.run()
+        approve(shop.rooms, "returned", 1, "the first", server=served_here(tmp_path))
+        orders = orders_of(tmp_path, 23).select("customer", "amount", now=pl.lit(day(24)))
+        question = {
+            "entities": orders.select("customer").to_dicts(),
+            "request": orders.select("amount").to_dicts(),
+            "features": True,
+        }
+        app = create_app(FeatureStore(tmp_path, now_us=clock))
+        told = Asker(app)("POST", "/v1/models/returned/predict", json=question).json()
+        history = store.get_historical_features(orders, "returns_v1", timestamp="now").to_polars()
+        for name, feature in told["features"].items():
+            assert feature["values"] == history[name].to_list(), name
+        batch = BatchPredictor(store, "returned")
+        online, at = batch.online(orders), batch.at(orders, "now")
+        assert online["score"].to_list() == pytest.approx(told["predictions"]["scores"], abs=1e-9)
+        assert at["score"].to_list() == pytest.approx(told["predictions"]["scores"], abs=1e-9)
+        assert at.select("model", "version", "feature_versions").unique().rows() == [("returned", 1, '{"spend":1}')]
+        logged = logged_predictions(predictions_folder(store), "returned")
+        assert set(online["prediction_id"]) <= set(logged["prediction_id"])
+        with pytest.raises(InputError, match="the rows lack amount"):
+            batch.online(orders.drop("amount"))
+    orders.write_parquet(tmp_path / "rows.parquet")
+    out = tmp_path / "out.parquet"
+    said = command(
+        tmp_path, "pipeline", "predict", "returned", str(tmp_path / "rows.parquet"), "--out", str(out),
+        "--timestamp", "now",
+    )  # fmt: skip
+    assert "60 predictions of returned@1" in said
+    assert pl.read_parquet(out)["score"].to_list() == at["score"].to_list()
