@@ -19,12 +19,13 @@ from pathlib import Path
 from benchmarks.inputs import Sizes
 from benchmarks.options import NO_FEAST, Options
 from benchmarks.report import Section, write
-from benchmarks.sections import historical, http, online, startup, windows
+from benchmarks.sections import historical, http, loading, online, startup, windows
 
 _SECTIONS: dict[str, Callable[[Options], Section]] = {
     "historical": historical.measure,
     "online": online.measure,
     "http": http.measure,
+    "loading": loading.measure,
     "startup": startup.measure,
     "windows": windows.measure,
 }
