@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import lmdb
 import msgspec
+import pyarrow as pa
 from deltalake import DeltaTable
 
 from benchmarks.inputs import ONLINE_VIEWS
@@ -22,10 +23,10 @@ _KEY = struct.Struct(">q")
 _HIDDEN = "__"  # columns that are no feature begin so
 _LAST = """
 WITH rows AS (
-    SELECT key, __event_timestamp, __created_timestamp, __sequence, filename, file_row_number
+    SELECT key, __event_timestamp, __sequence, filename, file_row_number
     FROM read_parquet({files}, filename=true, file_row_number=true)
 ), last AS (
-    SELECT max_by((filename, file_row_number), (__event_timestamp, __created_timestamp, __sequence)) AS place
+    SELECT max_by((filename, file_row_number), (__event_timestamp, __sequence)) AS place
     FROM rows GROUP BY key
 )
 SELECT key, {features} FROM read_parquet({files}, filename=true, file_row_number=true)
@@ -53,7 +54,8 @@ def _records(connection: duckdb.DuckDBPyConnection, table: Path) -> Iterator[tup
     features = ", ".join(f'"{name}"' for name, *_ in names if name != "key" and not name.startswith(_HIDDEN))
     listed = "[" + ", ".join(f"'{file}'" for file in files) + "]"
     encode = msgspec.msgpack.Encoder().encode
-    for batch in connection.execute(_LAST.format(files=listed, features=features)).to_arrow_reader(65_536):
+    reader: pa.RecordBatchReader = connection.execute(_LAST.format(files=listed, features=features)).to_arrow_reader()
+    for batch in reader:
         keys, *values = (column.to_pylist() for column in batch.columns)
         for key, row in zip(keys, zip(*values, strict=True), strict=True):
             yield _KEY.pack(key), encode(row)
