@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.inputs import Sizes
 from benchmarks.options import NO_FEAST, Options
 from benchmarks.report import Section, write
-from benchmarks.sections import historical, http, loading, online, startup, windows
+from benchmarks.sections import historical, http, loading, online, startup, training, windows
 
 _SECTIONS: dict[str, Callable[[Options], Section]] = {
     "historical": historical.measure,
@@ -27,6 +27,7 @@ _SECTIONS: dict[str, Callable[[Options], Section]] = {
     "http": http.measure,
     "loading": loading.measure,
     "startup": startup.measure,
+    "training": training.measure,
     "windows": windows.measure,
 }
 
