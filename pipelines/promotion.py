@@ -28,7 +28,7 @@ def verify_version(
     rooms: PipelineRooms, model: ModelVersion, behaves: Behaves | None, server: Server | None = None
 ) -> GateReport:
     """The serving gate's verdict on an approved version, which becomes VERIFIED or REJECTED."""
-    serve = server or fresh_server(rooms.store.root, rooms.models.trusted)
+    serve = server or fresh_server(rooms.store.root)
     golden = rooms.artifacts.path(rooms.ledger.artifact(ModelDocument.of(model).artifacts["golden"]))
     report = verify(model, golden, behaves, serve)
     if report.verdict.passed and model.state is ModelState.APPROVED:

@@ -1,31 +1,27 @@
-"""A stored model in a process of its own: `python -m pipelines.models.fresh` reads an Order, and answers as Served."""
+"""A stored model behind the server's own code, in a process of its own: it reads an Order, and answers as Served."""
 
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
-from pathlib import Path
-from time import perf_counter
 
 import msgspec
 
 from featurestore.errors import PipelineError
-from pipelines.definition.metrics import Kind
 
 _SECONDS = 120
-_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+_RAISED = f"{PipelineError.__module__}.{PipelineError.__qualname__}: "  # before the words of an error
+_TRIAL = "serving.trial"  # stands above this floor, so it is named and not imported
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A model file with its digest, the types it may name, and a Parquet file of model inputs in order."""
+    """A version of a model of the project at `root`, and a Parquet file whose columns `inputs` are golden requests."""
 
-    path: str
-    digest: str
-    trusted: tuple[str, ...]
-    kind: Kind
-    inputs: tuple[tuple[str, str], ...]
+    root: str
+    model: str
+    version: int
+    inputs: tuple[str, ...]
     golden: str
 
 
@@ -39,7 +35,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
 def served_afresh(order: Order) -> Served:
     """What a new process answers; raises PipelineError when it cannot."""
-    command = [sys.executable, "-m", "pipelines.models.fresh"]
+    command = [sys.executable, "-m", _TRIAL]
     try:
         run = subprocess.run(
             command,
@@ -52,29 +48,6 @@ def served_afresh(order: Order) -> Served:
     except subprocess.TimeoutExpired as error:
         raise PipelineError(f"The stored model did not answer within {_SECONDS} s in a process of its own.") from error
     if run.returncode:
-        last = run.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise PipelineError(f"The stored model cannot be used in a process of its own: {' '.join(last)}")
+        last = (run.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {run.returncode}"])[-1]
+        raise PipelineError(f"The stored model cannot be served: {last.removeprefix(_RAISED)}")
     return msgspec.json.decode(run.stdout, type=Served)
-
-
-def answer(order: Order) -> Served:
-    """What this process answers."""
-    import polars as pl
-
-    from pipelines.frames import model_frame
-    from pipelines.models.files import load_model
-    from pipelines.models.scoring import score
-
-    model = load_model(Path(order.path), order.digest, order.trusted)
-    frame = model_frame(pl.read_parquet(order.golden), order.inputs)
-    scores, took = [], []
-    for place in range(frame.height):
-        began = perf_counter()
-        scores.append(float(score(model, frame[place : place + 1], order.kind)[0]))
-        took.append((perf_counter() - began) * 1e3)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT / 2**20
-    return Served(scores=tuple(scores), latency_ms=sorted(took)[len(took) // 2], memory_mb=memory)
-
-
-if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(answer(msgspec.json.decode(sys.stdin.buffer.read(), type=Order))))

@@ -23,20 +23,13 @@ from pipelines.steps.evaluate import SCORE
 Server = Callable[[ModelVersion, Path], Served]  # a version and its golden requests, to what answered them
 
 
-def fresh_server(root: Path, trusted: tuple[str, ...]) -> Server:
-    """A server in a process of its own, which loads the model's file as it is stored."""
+def fresh_server(root: Path) -> Server:
+    """The server in a process of its own, which loads the model's file as it is stored."""
 
     def serve(model: ModelVersion, golden: Path) -> Served:
-        document = ModelDocument.of(model)
+        names = ModelDocument.of(model).signature.names
         return served_afresh(
-            Order(
-                path=str(root / document.path),
-                digest=model.digest,
-                trusted=trusted,
-                kind=document.signature.kind,
-                inputs=document.signature.inputs,
-                golden=str(golden),
-            )
+            Order(root=str(root), model=model.model, version=model.version, inputs=names, golden=str(golden))
         )
 
     return serve
