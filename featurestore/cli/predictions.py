@@ -11,7 +11,6 @@ import typer
 
 from featurestore.cli.output import JsonFlag, console, error_console, print_json, print_table, print_text
 from featurestore.cli.project import open_store
-from featurestore.cli.sparkline import sparkline
 from featurestore.errors import InputError
 from featurestore.timeline import format_instant, parse_duration, short_instant
 
@@ -120,6 +119,8 @@ def _document(window: LiveWindow) -> dict[str, object]:
 
 
 def _show(name: str, metric: str, windows: Sequence[LiveWindow]) -> None:
+    from featurestore.cli.sparkline import sparkline
+
     rows = [
         (
             short_instant(window.start_us),
