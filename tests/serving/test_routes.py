@@ -33,7 +33,7 @@ def test_a_path_parameter_is_one_part_of_the_path() -> None:
     assert refused.value.status == 404
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/features", 405), ("GET", "/v2", 404)])
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/features", 405), ("GET", "/v3", 404)])
 def test_what_is_not_served_is_refused(ask: Asker, method: str, path: str, status: int) -> None:
     answer = ask(method, path)
     assert answer.status_code == status
