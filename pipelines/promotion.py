@@ -11,8 +11,8 @@ from pipelines.models.document import ModelDocument
 from pipelines.models.states import check_move
 from pipelines.reports import GateReport
 from pipelines.rooms import PipelineRooms
+from pipelines.run_report import leave
 from pipelines.steps.verify import Server, fresh_server, verify
-from pipelines.telling import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,10 @@ def promote_version(
     report = verify_version(rooms, model, behaves, server)
     rooms.ledger.add_gate_result(None, _outside_a_run(rooms, model, report))
     if not report.verdict.passed:
-        tell(rooms, rooms.ledger.run(model.run))
+        leave(rooms, rooms.ledger.run(model.run))
         raise GateRefused(f"Model {name}@{version} does not behave as in training. {report.summary}")
     move = rooms.models.promote(rooms.ledger.model(name, version), reason, actor)
-    tell(rooms, rooms.ledger.run(model.run))
+    leave(rooms, rooms.ledger.run(model.run))
     return Promotion(rooms.ledger.model(name, version), report, move)
 
 
@@ -91,7 +91,7 @@ def roll_back(rooms: PipelineRooms, name: str, to: int | None, reason: str) -> A
     """Make an earlier champion, by default the one before, the champion again (`ModelRegistry.rollback`)."""
     move = rooms.models.rollback(name, to, reason=reason)
     assert move.to_version is not None, "a rollback leaves a champion"
-    tell(rooms, rooms.ledger.run(rooms.ledger.model(name, move.to_version).run))
+    leave(rooms, rooms.ledger.run(rooms.ledger.model(name, move.to_version).run))
     return move
 
 

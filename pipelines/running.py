@@ -6,17 +6,13 @@ let through; a first model waits for a person.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from featurestore.errors import ConflictError, FeatureStoreError
-from featurestore.files import write_whole
+from featurestore.errors import ConflictError
 from featurestore.offline.lease import lease
 from featurestore.store import FeatureStore
 from pipelines import promotion
@@ -24,21 +20,16 @@ from pipelines.code import code_version
 from pipelines.definition.pipeline import TrainingPipeline
 from pipelines.flow import Flow
 from pipelines.gates import behaviour
-from pipelines.ledger.records import GateResult, ModelState, ModelVersion, Notice, Run, RunKind, RunState, Step, Verdict
+from pipelines.ledger.records import ModelState, ModelVersion, Run, RunKind, RunState, Verdict
 from pipelines.ledger.runs import RunFilter
-from pipelines.models.files import load_model
-from pipelines.pages.page import run_page
 from pipelines.reports import GateReport
 from pipelines.rooms import PipelineRooms
+from pipelines.run_report import RunReport, leave
 from pipelines.stepping import Done, Progress, Stepper, Task, unseen
 from pipelines.steps import promote, register, verify
-from pipelines.steps.evaluate import Evaluated
 from pipelines.steps.promote import Promoted
 from pipelines.steps.register import Candidate, Registered
 from pipelines.steps.verify import Server
-from pipelines.telling import tell
-
-log = logging.getLogger(__name__)
 
 BY_HAND = "by hand"
 
@@ -55,57 +46,6 @@ class Ending(NamedTuple):
 
     state: RunState
     outcome: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """A run with its steps, the results of its gates and who was told of them, in order, and the version of the model
-    that it registered.
-    """
-
-    run: Run
-    steps: tuple[Step, ...]
-    gates: tuple[GateResult, ...]
-    notices: tuple[Notice, ...]
-    model: ModelVersion | None
-    rooms: PipelineRooms
-
-    @staticmethod
-    def of(rooms: PipelineRooms, number: int) -> RunReport:
-        """The report of a run; raises RegistryError when there is none."""
-        run = rooms.ledger.run(number)
-        steps = rooms.ledger.steps(number)
-        gates = tuple(reversed(rooms.ledger.gate_results(run=number)))
-        versions = [step.result["version"] for step in steps if step.name == "register" and "version" in step.result]
-        model = rooms.ledger.model(run.pipeline, int(str(versions[-1]))) if versions else None
-        return RunReport(run, steps, gates, rooms.ledger.notices(number), model, rooms)
-
-    @property
-    def evaluated(self) -> Evaluated | None:
-        """The metrics; None when the run ended before."""
-        found = [step.result for step in self.steps if step.name == "evaluate" and step.result]
-        return msgspec.convert(found[-1], Evaluated) if found else None
-
-    @property
-    def page(self) -> Path:
-        """Where the HTML page of the run lies, once it has ended."""
-        return self.rooms.folder / "runs" / f"{self.run.number}.html"
-
-    def write_page(self) -> Path:
-        """Write the page as the ledger knows the run now; raises OSError, and PipelineError for a lost artifact."""
-        digest = next((s.artifacts["curves"] for s in reversed(self.steps) if "curves" in s.artifacts), None)
-        curves = None if digest is None else self.rooms.artifacts.read(self.rooms.ledger.artifact(digest))
-        content = run_page(self.run, self.steps, self.gates, self.evaluated, curves).encode()
-        write_whole(self.page, lambda file: file.write(content))
-        return self.page
-
-    def estimator(self) -> object | None:
-        """The fitted model that the run trained, as it was stored; None when it trained none."""
-        digest = next((s.artifacts["model"] for s in reversed(self.steps) if "model" in s.artifacts), None)
-        if digest is None:
-            return None
-        path = self.rooms.artifacts.path(self.rooms.ledger.artifact(digest))
-        return load_model(path, digest, self.rooms.models.trusted)
 
 
 def run_pipeline(
@@ -190,20 +130,9 @@ def execute(
     try:
         state, outcome = _steps(Flow(stepper, pipeline, run.parameters), server)
     except Exception as error:
-        _leave(rooms, rooms.ledger.end(attempt, RunState.FAILED, str(error) or type(error).__name__))
+        leave(rooms, rooms.ledger.end(attempt, RunState.FAILED, str(error) or type(error).__name__))
         raise
-    return _leave(rooms, rooms.ledger.end(attempt, state, outcome))
-
-
-def _leave(rooms: PipelineRooms, run: Run) -> RunReport:
-    """Write the page of a run that has ended, and tell others of it; what fails here fails no run."""
-    report = RunReport.of(rooms, run.number)
-    try:
-        report.write_page()
-    except (OSError, FeatureStoreError) as error:
-        log.warning("Run %d has no page: %s", report.run.number, error)
-    tell(rooms, run)
-    return replace(report, notices=rooms.ledger.notices(run.number))
+    return leave(rooms, rooms.ledger.end(attempt, state, outcome))
 
 
 def _steps(flow: Flow, server: Server | None) -> Ending:

@@ -14,7 +14,8 @@ from featurestore import FeatureStore
 from featurestore.timeline import instant_us
 from pipelines.promotion import approve
 from pipelines.rooms import PipelineRooms
-from pipelines.running import RunReport, run_pipeline
+from pipelines.run_report import RunReport
+from pipelines.running import run_pipeline
 
 _FIRST, _SECOND = datetime(2013, 11, 1, tzinfo=UTC), datetime(2013, 12, 30, tzinfo=UTC)
 _NAME = "late_flight"

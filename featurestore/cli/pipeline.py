@@ -17,7 +17,7 @@ from featurestore.errors import InputError
 if TYPE_CHECKING:
     from pipelines.ledger.records import AliasMove
     from pipelines.rooms import PipelineRooms
-    from pipelines.running import RunReport
+    from pipelines.run_report import RunReport
     from pipelines.stepping import Progress
 
 app = typer.Typer(help="Training pipelines: their runs, gates and models.", no_args_is_help=True)
@@ -104,7 +104,7 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show a run: its steps with times, what each gate found, metrics and artifacts, and where its page lies."""
-    from pipelines.running import RunReport
+    from pipelines.run_report import RunReport
 
     with open_rooms() as rooms:
         report = RunReport.of(rooms, number)
@@ -122,7 +122,7 @@ def compare(
     as_json: JsonFlag = False,
 ) -> None:
     """Hold runs beside each other: metrics on their test rows, and the parameters in which they differ."""
-    from pipelines.running import RunReport
+    from pipelines.run_report import RunReport
 
     if len(numbers) < 2:
         raise InputError("Give two runs or more to compare; `featurestore pipeline runs` lists them.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipelines.definition.pipeline import TrainingPipeline
     from pipelines.ledger.records import AliasMove, GateResult, ModelVersion, Run, Step
     from pipelines.rooms import PipelineRooms
-    from pipelines.running import RunReport
+    from pipelines.run_report import RunReport
 
 _STYLES = {"PASS": "green", "PASS_DRIFTED": "yellow", "SUCCEEDED": "green", "CHAMPION": "bold green"}
 _NONE_RUN = "No pipeline was run yet. `featurestore pipeline run NAME` runs one."

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from featurestore.timeline import format_instant, short_instant
-from pipelines.ledger.records import GateResult, Run, Step
+from pipelines.ledger.records import AliasMove, GateResult, ModelVersion, Run, Step
 from pipelines.pages.plots import gate_plots, model_plots
 from pipelines.pages.style import COLORS, PAGE, PLOTS
 from pipelines.steps.evaluate import Evaluated
 
 
-def run_page(
-    run: Run, steps: Sequence[Step], gates: Sequence[GateResult], evaluated: Evaluated | None, curves: bytes | None
-) -> str:
+@dataclass(frozen=True, slots=True)
+class PageContent:
+    """What the page of a run tells: gates and the champion's `moves` in order, and the version that was registered."""
+
+    run: Run
+    steps: Sequence[Step]
+    gates: Sequence[GateResult]
+    evaluated: Evaluated | None
+    model: ModelVersion | None
+    moves: Sequence[AliasMove]
+
+
+def run_page(content: PageContent, curves: bytes | None) -> str:
     """The page; `curves` is the JSON of `steps.evaluate.curves`. Whatever a project says stands in it as text."""
+    run, gates = content.run, content.gates
     plots = [*model_plots(json.loads(curves) if curves is not None else {}), *gate_plots(gates)]
     drawn = "".join(f"<figure><figcaption>{escape(title)}</figcaption>{svg}</figure>" for title, svg in plots)
-    body = [*_head(run), *(part for gate in gates for part in _gate(gate))]
+    body = [*_head(run), *_model(content), *(part for gate in gates for part in _gate(gate))]
     body += ["<h2>Plots</h2>", f'<div class="plots">{drawn}</div>'] if plots else []
-    body += [] if evaluated is None else _metrics(evaluated)
-    body += [*_steps(steps), *_origin(run, steps)]
+    body += [] if content.evaluated is None else _metrics(content.evaluated)
+    body += [*_steps(content.steps), *_origin(run, content.steps)]
     title = f"Run {run.number} of {run.pipeline}"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
@@ -38,6 +50,26 @@ def _head(run: Run) -> Iterator[str]:
     yield f"<h1>{escape(run.pipeline)}, run {run.number}</h1>"
     yield f'<p class="soft">{escape(began)}</p>'
     yield f'<div class="outcome {run.state.value}">{_tag(run.state.value)}<p>{escape(run.outcome)}</p></div>'
+
+
+def _model(content: PageContent) -> Iterator[str]:
+    """The version that the run registered, and when it became the champion and ceased to be it."""
+    model = content.model
+    if model is None:
+        return
+    rows = [
+        (short_instant(move.at_us), _moved(move, model.version), escape(move.actor), escape(move.reason))
+        for move in content.moves
+    ]
+    yield f"<h2>{escape(model.model)}@{model.version} &ensp;{_tag(model.state.value)}</h2>"
+    yield _table(("at", "moved", "by", "reason"), rows) if rows else '<p class="soft">It was never the champion.</p>'
+
+
+def _moved(move: AliasMove, version: int) -> str:
+    if move.to_version != version:
+        return "no champion any more" if move.to_version is None else f"v{move.to_version} took its place"
+    before = "" if move.from_version is None else f" in the place of v{move.from_version}"
+    return f"became the champion{before}{', rolled back' if move.rollback else ''}"
 
 
 def _gate(gate: GateResult) -> Iterator[str]:

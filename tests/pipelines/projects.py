@@ -22,7 +22,8 @@ from pipelines.models.files import load_model
 from pipelines.models.fresh import Served
 from pipelines.prediction.predictor import Predictor
 from pipelines.rooms import PipelineRooms
-from pipelines.running import RunReport, run_pipeline
+from pipelines.run_report import RunReport
+from pipelines.running import run_pipeline
 from pipelines.steps.verify import Server
 
 DAY = timedelta(days=1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
 from featurestore.errors import FeatureStoreError
 from pipelines.ledger.records import RunState
 from pipelines.pages.plots import model_plots
+from pipelines.promotion import approve, roll_back
 from pipelines.running import run_pipeline
 from tests.pipelines.projects import Shop, served_here, write_definitions
 
@@ -34,6 +36,30 @@ def test_a_refused_and_a_failed_run_leave_pages_too(shop: Shop) -> None:
     (failed, *_) = shop.rooms.ledger.runs()
     page = (shop.root / "data/pipelines/runs" / f"{failed.number}.html").read_text(encoding="utf-8")
     assert "no_such_thing" in page
+
+
+def test_a_page_tells_what_became_of_the_model_after_its_run(new_shop: Callable[..., Shop]) -> None:
+    shop = new_shop()
+    waiting = shop.run()
+    text = waiting.page.read_text(encoding="utf-8")
+    assert "It was never the champion." in text
+    assert "Serving gate" not in text
+    approve(shop.rooms, "returned", 1, "looks <right>", server=served_here(shop.root))
+    text = waiting.page.read_text(encoding="utf-8")
+    for told in ("Serving gate", "returned@1 &ensp;", ">champion<", "became the champion", "looks &lt;right&gt;"):
+        assert told in text, told
+
+
+def test_the_pages_of_both_tell_who_took_whose_place(shop: Shop) -> None:
+    second = shop.run()
+    first = shop.root / "data/pipelines/runs/1.html"
+    assert "became the champion in the place of v1" in second.page.read_text(encoding="utf-8")
+    assert "v2 took its place" in first.read_text(encoding="utf-8")
+    roll_back(shop.rooms, "returned", None, "the new one is odd")
+    assert "became the champion in the place of v2, rolled back" in first.read_text(encoding="utf-8")
+    text = second.page.read_text(encoding="utf-8")
+    assert "v1 took its place" in text
+    assert "the new one is odd" in text
 
 
 def test_what_a_project_says_is_text_in_its_page(shop: Shop) -> None:
