@@ -19,13 +19,14 @@ from pathlib import Path
 from benchmarks.inputs import Sizes
 from benchmarks.options import NO_FEAST, Options
 from benchmarks.report import Section, write
-from benchmarks.sections import historical, http, loading, online, startup, training, windows
+from benchmarks.sections import historical, http, loading, online, predict, startup, training, windows
 
 _SECTIONS: dict[str, Callable[[Options], Section]] = {
     "historical": historical.measure,
     "online": online.measure,
     "http": http.measure,
     "loading": loading.measure,
+    "predict": predict.measure,
     "startup": startup.measure,
     "training": training.measure,
     "windows": windows.measure,
