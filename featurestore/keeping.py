@@ -63,10 +63,14 @@ class Keeping(Rooms):
 
     def _sweepers(self, retain_us: int) -> Sequence[Sweeper]:
         """In the order in which they run."""
+        from featurestore.audit.records import LogFiles
         from featurestore.upkeep import sweepers
         from featurestore.upkeep.needs import Needs
 
         retention = duration_us(parse_duration(self.configuration.audit.retention))
+        settings = self.configuration.predictions
+        predictions = LogFiles(self.root / settings.path)
+        predicted_us = duration_us(parse_duration(settings.retention))
         log, project, now_us = self._auditor.files, self.configuration.project, self.now_us()
         used = used_versions(self.registry.state(), self.registry.view_versions(), self.registry.moves(), project)
         needs = Needs(
@@ -83,9 +87,10 @@ class Keeping(Rooms):
             sweepers.UnusedTables(needs),
             sweepers.UnusedNamespaces(needs),
             sweepers.SmallFiles(needs),
-            sweepers.OldLogs(needs),
+            sweepers.OldLogs(log, now_us - retention),
+            sweepers.OldLogs(predictions, now_us - predicted_us, "predictions"),
             sweepers.OldVersions(needs),
             sweepers.OldQuarantine(self.quarantine, now_us - retain_us),
-            sweepers.UnnamedFiles(self.root, self._offline_path, self.registry, log),
+            sweepers.UnnamedFiles(self.root, self._offline_path, self.registry, (log, predictions)),
             sweepers.OnlineSpace(self.online, self.configuration.online.url),
         )

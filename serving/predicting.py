@@ -47,6 +47,13 @@ class Predicted:
     ids: Sequence[str]
 
 
+def one_thread_each() -> None:
+    """Let models use no further threads in the thread that calls: for a few rows, waking them takes the longest."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+
+
 class Predicting:
     """Predicts in a pool of its own, so that a slow model holds up no lookup of features."""
 

@@ -2,7 +2,8 @@
 
 <folder>/vectors/<service>/<time>-<process>-<random>.parquet holds vectors of one service under one set of definitions,
 and names that set by its digest; <folder>/definitions/<digest>.json is the set. In the log of predictions a model's
-name stands in the place of the service's. Files appear whole or not at all and bear names of their own, so any number
+name stands in the place of the service's, and <folder>/labels/<model>/<time>-<random>.parquet are labels that came
+later, named by when they were recorded. Files appear whole or not at all and bear names of their own, so any number
 of processes log side by side.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeVar
 from uuid import uuid4
@@ -37,14 +38,15 @@ from featurestore.plan.fingerprint import meaning
 from featurestore.plan.lookup import LookupPlan
 from featurestore.plan.selection import select, view_members
 from featurestore.plan.views import table_name
-from featurestore.timeline import to_datetime
+from featurestore.timeline import instant_us, to_datetime
 
 Found = TypeVar("Found")
 
 INSTANT = pa.timestamp("us", tz="UTC")
 SCORE = pa.field("score", pa.float64())  # what a model made of the vector; in its log only
 _METADATA = b"featurestore.audit"
-_VECTORS, _DEFINITIONS = "vectors", "definitions"
+_VECTORS, _DEFINITIONS, _LABELS = "vectors", "definitions", "labels"
+_TIME = "%Y%m%dT%H%M%S"
 _DIGEST_LENGTH = 16
 
 
@@ -173,7 +175,7 @@ class LogFiles:
 
     def add(self, facts: FileFacts, vectors: pa.Table) -> Path:
         """Write vectors as a new file and return its path."""
-        name = f"{to_datetime(facts.first_us).astimezone(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid4().hex[:12]}.parquet"
+        name = f"{to_datetime(facts.first_us).astimezone(UTC):{_TIME}}-{os.getpid()}-{uuid4().hex[:12]}.parquet"
         path = self.folder / _VECTORS / (facts.model or facts.service) / name
         self.write(path, facts, vectors)
         return path
@@ -196,6 +198,28 @@ class LogFiles:
         """The vectors of a file."""
         vectors: pa.Table = _readable(path, lambda: pq.ParquetFile(path).read())
         return vectors
+
+    def asked(self, path: Path) -> tuple[int, int] | None:
+        """The first and the last instant that the vectors of a file were asked for; None without a vector.
+
+        Its footer tells, so no vector is read.
+        """
+        footer = _readable(path, lambda: pq.read_metadata(path))
+        column = footer.schema.names.index("asked_at")
+        found = [footer.row_group(group).column(column).statistics for group in range(footer.num_row_groups)]
+        bounds = [(instant_us(part.min, "min"), instant_us(part.max, "max")) for part in found if part.has_min_max]
+        return (min(least for least, _ in bounds), max(last for _, last in bounds)) if bounds else None
+
+    def new_labels(self, model: str, at_us: int) -> Path:
+        """Where labels of a model that are recorded at an instant are to be written."""
+        name = f"{to_datetime(at_us).astimezone(UTC):{_TIME}}-{uuid4().hex}.parquet"
+        return self.folder / _LABELS / model / name
+
+    def labels(self, model: str = "*") -> Iterator[tuple[Path, int]]:
+        """The files of labels of a model, by default of all, with the second in which each was recorded, by time."""
+        for path in sorted((self.folder / _LABELS).glob(f"{model}/*.parquet")):
+            recorded = datetime.strptime(path.name.partition("-")[0], _TIME).replace(tzinfo=UTC)
+            yield path, instant_us(recorded, "recorded")
 
     def _facts(self, path: Path) -> FileFacts:
         metadata = _readable(path, lambda: pq.read_schema(path).metadata[_METADATA])

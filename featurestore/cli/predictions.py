@@ -102,7 +102,7 @@ def monitor(
     with open_store() as store:
         rooms = PipelineRooms(store)
         rule = rule_of(rooms.pipeline(name), metric)
-        windows = live_windows(rooms, name, rule)[-limit:]
+        windows = live_windows(rooms, name, rule, newest=limit)
     if as_json:
         print_json({"pipeline": name, "metric": rule.metric, "windows": [_document(window) for window in windows]})
     elif windows:

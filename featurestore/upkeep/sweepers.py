@@ -139,23 +139,32 @@ class OldVersions:
 
 @dataclass(frozen=True, slots=True)
 class OldLogs:
-    """Files of the audit log beyond its retention, and definitions that no file names."""
+    """Files of a log of which all was served, or recorded, before `until_us`, and definitions that no file names.
 
-    needs: Needs
+    `kind` is audit log or predictions; a log of predictions has labels as well.
+    """
+
+    log: LogFiles
+    until_us: int
+    kind: str = "audit log"
 
     def look(self) -> Iterator[Finding]:
         """As Sweeper."""
-        log, until = self.needs.log, self.needs.now_us - self.needs.log_us
-        for service in log.services():
-            for path, facts in log.files(service):
-                if facts.last_us < until:
-                    why = f"last served {format_instant(facts.last_us)}"
-                    yield Finding("remove", "audit log", path.name, why, path.stat().st_size, key=(str(path),))
+        for service in self.log.services():
+            for path, facts in self.log.files(service):
+                if facts.last_us < self.until_us:
+                    yield self._found(self.kind, path, f"last served {format_instant(facts.last_us)}")
+        for path, recorded_us in self.log.labels():
+            if recorded_us < self.until_us:
+                yield self._found("labels", path, f"recorded {format_instant(recorded_us)}")
+
+    def _found(self, kind: str, path: Path, why: str) -> Finding:
+        return Finding("remove", kind, path.name, why, path.stat().st_size, key=(str(path),))
 
     def sweep(self, finding: Finding) -> None:
         """As Sweeper."""
         Path(finding.key[0]).unlink(missing_ok=True)
-        log = self.needs.log
+        log = self.log
         named = {facts.definitions for service in log.services() for _, facts in log.files(service)}
         for path in log.kept_definitions():
             if path.stem not in named and _is_old(path):
@@ -189,7 +198,7 @@ class UnnamedFiles:
     root: Path
     folder: Path
     registry: Registry
-    log: LogFiles
+    logs: tuple[LogFiles, ...]
 
     def look(self) -> Iterator[Finding]:
         """As Sweeper."""
@@ -200,7 +209,7 @@ class UnnamedFiles:
         for path in (file for place in places for file in sorted(place.rglob("*"))):
             if path.is_file() and path not in named and _is_old(path):
                 yield self._found(path, "no dataset names it")
-        for place in (self.folder / "quarantine", self.folder / "pushed", self.log.folder):
+        for place in (self.folder / "quarantine", self.folder / "pushed", *(log.folder for log in self.logs)):
             for path in sorted(place.rglob(".*.tmp")):
                 if _is_old(path):
                     yield self._found(path, "it was never finished")

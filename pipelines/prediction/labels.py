@@ -1,6 +1,6 @@
 """Labels that come later: joined to the predictions that were logged, by id, or by entity and time.
 
-<predictions>/labels/<model>/<random>.parquet holds what one call recorded: prediction_id, label, known_at. Of several
+Each file of labels holds what one call recorded: prediction_id, label, known_at. Of several
 labels of one prediction the one that was known last counts, so any repetition changes nothing. The files hold no keys.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import polars as pl
 
@@ -83,15 +82,16 @@ def record_labels(
         joined = labels.join(logged.select(ID), on=ID)
     else:
         joined = _by_time(labels, logged, signature, (pipeline, given))
-    return _keep(folder, name, labels.height, joined)
+    return _keep((folder, store.now_us()), name, labels.height, joined)
 
 
-def _keep(folder: Path, name: str, labels: int, joined: pl.DataFrame) -> Labelled:
+def _keep(at: tuple[Path, int], name: str, labels: int, joined: pl.DataFrame) -> Labelled:
+    folder, now_us = at
     chosen = joined.select(ID, label="=label", known_at=_utc(joined, "=known_at"))
     chosen = chosen.sort("known_at").unique(ID, keep="last", maintain_order=True)
     new = chosen.join(recorded_labels(folder, name), on=[ID, "label"], how="anti")
     if new.height:
-        write_whole(_labels(folder, name) / f"{uuid4().hex}.parquet", new.write_parquet)
+        write_whole(LogFiles(folder).new_labels(name, now_us), new.write_parquet)
     return Labelled(name, labels, joined.height, new.height)
 
 
@@ -149,15 +149,40 @@ def logged_predictions(folder: Path, model: str) -> pl.DataFrame:
     return pl.concat(frames, how="diagonal_relaxed").unique(ID, keep="first").sort("asked_at", ID)
 
 
+def predicted_scores(folder: Path, model: str, version: int | None, *, length_us: int, newest: int) -> pl.DataFrame:
+    """prediction_id, version, asked_at, score and `start` of the `newest` windows in which a model predicted, or more.
+
+    A window of a version begins at `start`, a multiple of `length_us`, and is given whole. Only files of the `version`,
+    by default of all, are read that have a prediction in these windows; their footers tell.
+    """
+    files = LogFiles(folder)
+    asked = {}
+    for path, facts in files.files(model):
+        if version in (None, facts.model_version):
+            bounds = files.asked(path)
+            if bounds is not None:
+                asked[path] = (facts.model_version, *bounds)
+    # each file is known to have a prediction in the windows of its first and its last instant
+    known = {(us // length_us * length_us, number) for number, *us_of in asked.values() for us in us_of}
+    since = sorted(start for start, _ in known)[-newest:][:1]
+    frames = [pl.DataFrame(schema=_LOGGED | {"start": pl.Int64()})]
+    for path, (number, _, last) in asked.items():
+        if last >= since[0]:
+            rows = pl.scan_parquet(path).select(
+                pl.concat_str(pl.col("id"), pl.col("row").cast(pl.String), separator="-").alias(ID),
+                pl.lit(number, pl.Int64).alias("version"),
+                "asked_at",
+                "score",
+                (pl.col("asked_at").dt.epoch("us") // length_us * length_us).alias("start"),
+            )
+            frames.append(rows.filter(pl.col("start") >= since[0]).collect())
+    return pl.concat(frames).unique(ID, keep="first").sort("asked_at", ID)
+
+
 def recorded_labels(folder: Path, model: str) -> pl.DataFrame:
     """The label of each prediction that has one, as it was known last: prediction_id, label, known_at."""
-    paths = sorted(_labels(folder, model).glob("*.parquet"))
-    frames = [pl.DataFrame(schema=_RECORDED), *(pl.read_parquet(path) for path in paths)]
+    frames = [pl.DataFrame(schema=_RECORDED), *(pl.read_parquet(path) for path, _ in LogFiles(folder).labels(model))]
     return pl.concat(frames).sort("known_at").unique(ID, keep="last", maintain_order=True)
-
-
-def _labels(folder: Path, model: str) -> Path:
-    return folder / "labels" / model
 
 
 def _signature(rooms: PipelineRooms, name: str) -> Signature:

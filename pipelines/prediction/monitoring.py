@@ -5,6 +5,7 @@ A window is ripe `label_delay` after its end, when `min_coverage` of its predict
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +18,7 @@ from pipelines.definition.pipeline import TrainingPipeline
 from pipelines.definition.triggers import PerformanceDrop
 from pipelines.gates.bootstrap import interval
 from pipelines.metrics import measured
-from pipelines.prediction.labels import ID, logged_predictions, predictions_folder, recorded_labels
+from pipelines.prediction.labels import ID, predicted_scores, predictions_folder, recorded_labels
 from pipelines.rooms import PipelineRooms
 
 CONFIDENCE, SAMPLES = 0.95, 200
@@ -63,19 +64,22 @@ def rule_of(pipeline: TrainingPipeline, metric: str | None) -> PerformanceDrop:
 
 
 def live_windows(
-    rooms: PipelineRooms, model: str, rule: PerformanceDrop, *, version: int | None = None, samples: int = SAMPLES
+    rooms: PipelineRooms,
+    model: str,
+    rule: PerformanceDrop,
+    *,
+    version: int | None = None,
+    newest: int = sys.maxsize,
+    samples: int = SAMPLES,
 ) -> list[LiveWindow]:
-    """The windows in which a model predicted, by time and version; `version`: only that one.
+    """The windows in which a model predicted, by time and version; `version`: only that one; the `newest` of them.
 
     Windows are aligned to the epoch. With no `samples` there are no intervals.
     """
     folder, length = predictions_folder(rooms.store), duration_us(rule.window)
-    rows = logged_predictions(folder, model).select(ID, "version", "asked_at", "score")
-    if version is not None:
-        rows = rows.filter(pl.col("version") == version)
+    rows = predicted_scores(folder, model, version, length_us=length, newest=newest)
     rows = rows.join(recorded_labels(folder, model), on=ID, how="left")
-    rows = rows.with_columns(start=pl.col("asked_at").dt.epoch("us") // length * length)
-    return list(_windows(rows, rule, (rooms.store.now_us(), samples)))
+    return list(_windows(rows, rule, (rooms.store.now_us(), samples)))[-newest:]
 
 
 def _windows(rows: pl.DataFrame, rule: PerformanceDrop, at: tuple[int, int]) -> Iterator[LiveWindow]:

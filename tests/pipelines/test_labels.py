@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -17,9 +18,10 @@ from featurestore.store import FeatureStore
 from pipelines.prediction.labels import LabelColumns, logged_predictions, predictions_folder, record_labels
 from pipelines.prediction.monitoring import WindowState, live_windows, rule_of
 from pipelines.promotion import approve
+from pipelines.rooms import PipelineRooms
 from pipelines.triggers.starting import open_ticker
 from serving.app import create_app
-from tests.pipelines.projects import MODEL_GATE, Shop, day, make_project, opened, served_here
+from tests.pipelines.projects import MODEL_GATE, Clock, Shop, day, make_project, opened, served_here
 from tests.serving.servers import PROGRAM, Asker, command
 from tests.serving.test_predict import ended
 
@@ -124,3 +126,36 @@ def test_labels_too_late_after_a_prediction_and_of_others_belong_to_none(shop: S
     null = first.select("customer", "amount", "ordered_at", came_back=pl.lit(None, pl.Int64))
     for frame in (late, other, null):
         assert record_labels(shop.store, "returned", frame, columns).joined == 0
+
+
+def test_maintain_removes_predictions_and_labels_past_their_retention_and_windows_are_read_as_far_as_asked(
+    shop: Shop, tmp_path: Path
+) -> None:
+    root = shutil.copytree(shop.root, tmp_path / "shop")
+    clock = Clock(day(27))
+    with FeatureStore(root, now_us=clock) as store:
+        rooms, rule = PipelineRooms(store), rule_of(shop.rooms.pipeline("returned"), None)
+        folder = predictions_folder(store)
+        shutil.rmtree(folder / "labels", ignore_errors=True)
+        record_labels(store, "returned")
+        both = live_windows(rooms, "returned", rule, samples=0)
+        assert [window.start_us for window in both] == [shop_us(24), shop_us(25)]
+        assert live_windows(rooms, "returned", rule, newest=1, samples=0) == both[1:]
+        assert live_windows(rooms, "returned", rule, version=2) == []
+        first, _ = sorted((folder / "vectors" / "returned").glob("*.parquet"))
+        whole = first.read_bytes()
+        first.write_bytes(whole[:4] + bytes(1_000) + whole[1_004:])  # its rows are broken, its footer is not
+        assert live_windows(rooms, "returned", rule, newest=1, samples=0) == both[1:]
+        first.write_bytes(whole)
+
+        def swept(at: datetime) -> list[str]:
+            clock.at = at
+            return sorted(f.kind for f in store.maintain().swept if f.kind in ("predictions", "labels"))
+
+        retention = timedelta(days=90)  # the default
+        assert swept(day(24) + retention) == []
+        assert swept(day(24, 1) + retention) == ["predictions"]
+        assert live_windows(rooms, "returned", rule, samples=0) == both[1:]
+        assert swept(day(27, 1) + retention) == ["labels", "predictions"]
+        assert live_windows(rooms, "returned", rule) == []
+        assert list(folder.rglob("*.parquet")) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -36,7 +37,7 @@ def make_line() -> LogisticRegression:
     return LogisticRegression()
 
 
-def _pipeline(name: str, estimator: object) -> TrainingPipeline:
+def _pipeline(name: str, estimator: Callable[[], object]) -> TrainingPipeline:
     return TrainingPipeline(
         name,
         service=all_v1,
