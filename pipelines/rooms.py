@@ -70,3 +70,10 @@ class PipelineRooms:
     def pipeline(self, name: str) -> TrainingPipeline:
         """One declared pipeline; raises UnknownNameError."""
         return load_pipeline(self.store.root, self.store.configuration.definitions, name)
+
+    def check_known(self, name: str | None) -> None:
+        """Raises UnknownNameError for a pipeline that was never run and is not declared; None is no name."""
+        from pipelines.ledger.runs import RunFilter
+
+        if name is not None and not self.ledger.runs(RunFilter(name, limit=1)):
+            self.pipeline(name)

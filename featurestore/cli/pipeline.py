@@ -93,6 +93,7 @@ def runs(name: SomeName = None, limit: Limit = 20, as_json: JsonFlag = False) ->
     from pipelines.ledger.runs import RunFilter
 
     with open_rooms() as rooms:
+        rooms.check_known(name)
         found = rooms.ledger.runs(RunFilter(pipeline=name, limit=limit))
     views.show_runs(found, as_json=as_json)
 
@@ -124,10 +125,14 @@ def compare(
     """Hold runs beside each other: metrics on their test rows, and the parameters in which they differ."""
     from pipelines.run_report import RunReport
 
-    if len(numbers) < 2:
+    if len(set(numbers)) < 2:
         raise InputError("Give two runs or more to compare; `featurestore pipeline runs` lists them.")
     with open_rooms() as rooms:
-        reports = [RunReport.of(rooms, number) for number in numbers]
+        reports = [RunReport.of(rooms, number) for number in dict.fromkeys(numbers)]
+    for report in reports:
+        if report.evaluated is None:
+            ended = f"it is {report.run.state} and has not come to `evaluate`"
+            raise InputError(f"Run {report.run.number} has no metrics to compare: {ended}. Choose another run.")
     views.show_comparison(reports, as_json=as_json)
 
 
@@ -135,6 +140,7 @@ def compare(
 def models(name: SomeName = None, as_json: JsonFlag = False) -> None:
     """List the versions of models, where each stands, and how the champion changed."""
     with open_rooms() as rooms:
+        rooms.check_known(name)
         found, moves = rooms.ledger.models(name), rooms.ledger.alias_log(name)
     views.show_models(found, moves, as_json=as_json)
 
@@ -143,6 +149,7 @@ def models(name: SomeName = None, as_json: JsonFlag = False) -> None:
 def gates(name: SomeName = None, limit: Limit = 20, as_json: JsonFlag = False) -> None:
     """List what gates said, with their reasons."""
     with open_rooms() as rooms:
+        rooms.check_known(name)
         found = rooms.ledger.gate_results(name, limit=limit)
     views.show_gates(found, as_json=as_json)
 
@@ -194,6 +201,7 @@ def mirror(name: SomeName = None, as_json: JsonFlag = False) -> None:
             raise InputError(
                 '[mlflow] in featurestore.toml has no tracking_uri; add it, such as "http://localhost:5000".'
             )
+        rooms.check_known(name)
         names = [name] if name is not None else sorted({run.pipeline for run in rooms.ledger.runs()})
         told = {each: mirror_pipeline(rooms, each) for each in names}
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -85,12 +86,25 @@ def show_runs(runs: Sequence[Run], *, as_json: bool) -> None:
         print_json([run_line(run) for run in runs])
     elif runs:
         rows = [
-            (run.number, run.pipeline, run.kind, short_instant(run.as_of_us), run.trigger, run.state, run.outcome)
+            (
+                run.number,
+                run.pipeline,
+                run.kind,
+                short_instant(run.as_of_us),
+                run.trigger,
+                run.state,
+                _brief(run.outcome),
+            )
             for run in runs
         ]
-        print_table(("run", "pipeline", "kind", "as of", "started by", "state", "outcome"), rows)
+        print_table(("run", "pipeline", "kind", "as of", "started by", "state", "outcome"), rows, spare=("started by",))
     else:
         console().print(_NONE_RUN)
+
+
+def _brief(outcome: str) -> str:
+    """As much of an outcome as a row of a table holds; `pipeline show` tells all of it."""
+    return shorten(outcome, 120, placeholder=" ...")
 
 
 def run_document(report: RunReport) -> dict[str, object]:

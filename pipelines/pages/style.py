@@ -44,10 +44,10 @@ background:var(--tone)}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th{text-align:left;font-weight:500;color:var(--soft);padding:4px 18px 6px 0;border-bottom:1px solid var(--line)}
-td{padding:6px 18px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
+td{padding:6px 18px 6px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:break-word}
 tr:last-child td{border-bottom:0}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-code{font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+code{overflow-wrap:anywhere;font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(310px,1fr));gap:18px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 14px 8px}
 figcaption{font-weight:600;font-size:14px;margin-bottom:2px}

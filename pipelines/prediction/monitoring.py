@@ -12,8 +12,9 @@ from enum import StrEnum
 
 import polars as pl
 
-from featurestore.errors import InputError
+from featurestore.errors import InputError, UnknownNameError
 from featurestore.timeline import duration_us
+from pipelines.definition.metrics import METRICS
 from pipelines.definition.pipeline import TrainingPipeline
 from pipelines.definition.triggers import PerformanceDrop
 from pipelines.gates.bootstrap import interval
@@ -60,6 +61,8 @@ def rule_of(pipeline: TrainingPipeline, metric: str | None) -> PerformanceDrop:
             return drop
     if metric is None:
         raise InputError(f"Pipeline '{pipeline.name}' has no PerformanceDrop; say which metric with --metric.")
+    if metric not in METRICS:
+        raise UnknownNameError("metric", metric, METRICS)
     return PerformanceDrop(metric, below=0.0)
 
 

@@ -115,7 +115,14 @@ class PipelineStore:
         (("experiment", "returned", "--set", "C"), "--set 'C' is no setting; write NAME=VALUE"),
         (("experiment", "returned", "--set", "C=1"), "The estimator has no parameter 'C'."),
         (("show", "99"), "The ledger has no run 99"),
+        (("runs", "return"), "There is no training pipeline 'return'. Available: returned."),
+        (("models", "return"), "There is no training pipeline 'return'. Available: returned."),
+        (("gates", "return"), "There is no training pipeline 'return'. Available: returned."),
+        (("monitor", "returned", "--metric", "auc"), "There is no metric 'auc'. Available: roc_auc, "),
+        (("monitor", "returned"), "Pipeline 'returned' has no PerformanceDrop; say which metric with --metric."),
         (("compare", "1"), "Give two runs or more to compare"),
+        (("compare", "1", "1"), "Give two runs or more to compare"),
+        (("compare", "1", "99"), "The ledger has no run 99"),
         (("approve", "returned", "1", "--reason", "again"), "is CHAMPION and cannot become APPROVED"),
         (("promote", "returned", "1", "--reason", "again"), "is CHAMPION and cannot become VERIFIED"),
         (("promote", "returned", "7", "--reason", "x"), "There is no model version 'returned@7'."),
@@ -125,6 +132,17 @@ class PipelineStore:
 )
 def test_wrong_input_is_one_sentence(shop: Path, command: tuple[str, ...], told: str) -> None:
     assert told in run(shop, "pipeline", *command, code=2)
+
+
+def test_a_run_that_measured_nothing_is_not_compared(shop: Path) -> None:
+    run(shop, "pipeline", "experiment", "returned", "--set", "C=1", code=2)
+    told = run(shop, "pipeline", "compare", "1", "2", code=2)
+    assert told.startswith("Run 2 has no metrics to compare: it is FAILED and has not come to `evaluate`.")
+
+
+def test_a_pipeline_that_is_declared_no_more_is_still_listed(shop: Path) -> None:
+    (shop / "feature_defs" / "shop.py").write_text("from featurestore import *\n")
+    assert [found["number"] for found in answer(shop, "pipeline", "runs", "returned")] == [1]
 
 
 def test_a_project_without_pipelines_says_so(tmp_path: Path) -> None:
