@@ -52,7 +52,8 @@ def _paragraphs(options: Options, held: dict[str, list[Standing]]) -> Iterator[s
     yield (
         f"One entity of {_ENTITIES:,}, a service of three views of ten doubles on LMDB, a model of all thirty, one "
         f"worker; microseconds. Rounds: {options.rounds}, {_REQUESTS:,} requests one after the other. "
-        "The two p50 of the first way, and its two p99, are added; its estimator gets a frame that is there already. "
+        "The two p50 of the first way, and its two p99, are added; its estimator gets a frame that is there already, "
+        "and one thread as in the server. "
         "The server also makes the frame, checks for a new champion and logs each prediction."
     )
     for model, standings in held.items():
