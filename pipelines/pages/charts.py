@@ -13,6 +13,7 @@ Point = tuple[float, float]
 _WIDTH, _HEIGHT = 340, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 14, 40
 _BAR_HEIGHT, _NAME_WIDTH, _NAME_LETTERS = 20, 118, 19
+_FIGURE = 40  # as wide as a number is drawn
 
 
 class Range(NamedTuple):
@@ -95,7 +96,7 @@ def bars(values: Mapping[str, float], x_name: str, *, guide: float | None = None
         return _NAME_WIDTH + (value - x.low) * scale
 
     parts: list[str] = []
-    floor = height - _BOTTOM
+    floor, line = height - _BOTTOM, None if guide is None else place(guide)
     parts.extend(
         f'<line class="grid" x1="{place(tick):.1f}" y1="{_TOP - 6}" x2="{place(tick):.1f}" y2="{floor}"/>'
         f'<text x="{place(tick):.1f}" y="{floor + 14}" text-anchor="middle">{number(tick)}</text>'
@@ -108,14 +109,18 @@ def bars(values: Mapping[str, float], x_name: str, *, guide: float | None = None
             f'<text class="name" x="{_NAME_WIDTH - 8}" y="{top + 12}" text-anchor="end">{escape(_short(name))}'
             f'<title>{escape(name)}</title></text><rect class="bar" x="{left:.1f}" y="{top + 2}" '
             f'width="{max(right - left, 0.8):.1f}" height="{_BAR_HEIGHT - 7}" rx="1.5"/>'
-            f'<text x="{right + 5:.1f}" y="{top + 12}">{escape(notes.get(name, number(value)))}</text>'
+            f'<text x="{_beside(right, line) + 5:.1f}" y="{top + 12}">{escape(notes.get(name, number(value)))}</text>'
         )
-    if guide is not None:
-        at = place(guide)
-        parts.append(f'<line class="limit" x1="{at:.1f}" y1="{_TOP - 6}" x2="{at:.1f}" y2="{floor}"/>')
+    if line is not None:
+        parts.append(f'<line class="limit" x1="{line:.1f}" y1="{_TOP - 6}" x2="{line:.1f}" y2="{floor}"/>')
     middle = (_NAME_WIDTH + _WIDTH - _RIGHT) / 2
     parts.append(f'<text class="name" x="{middle:.0f}" y="{height - 7}" text-anchor="middle">{escape(x_name)}</text>')
     return _svg(_WIDTH, height, parts)
+
+
+def _beside(end: float, line: float | None) -> float:
+    """Where a figure behind a bar begins: at the bar's end, or at a line that would cross the figure."""
+    return line if line is not None and end <= line < end + _FIGURE else end
 
 
 def padded(low: float, high: float, *, zero: bool = False) -> Range:
