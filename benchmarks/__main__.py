@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.inputs import Sizes
 from benchmarks.options import NO_FEAST, Options
 from benchmarks.report import Section, write
-from benchmarks.sections import historical, http, loading, online, predict, startup, training, windows
+from benchmarks.sections import historical, http, loading, online, predict, startup, ticking, training, windows
 
 _SECTIONS: dict[str, Callable[[Options], Section]] = {
     "historical": historical.measure,
@@ -28,6 +28,7 @@ _SECTIONS: dict[str, Callable[[Options], Section]] = {
     "loading": loading.measure,
     "predict": predict.measure,
     "startup": startup.measure,
+    "ticking": ticking.measure,
     "training": training.measure,
     "windows": windows.measure,
 }

@@ -23,7 +23,7 @@ _NAME = "late_flight"
 
 def measure(options: Options) -> Section:
     """Make the project anew, crown a first model, and run once more two months later."""
-    report = _second_run(_project(options.workspace / "training"))
+    report = _second_run(make_project(options.workspace / "training"))
     fit = next(float(str(step.result["fit_seconds"])) for step in report.steps if step.name == "train")
     seconds = {step.name: step.duration_us / 1e6 for step in report.steps}
     rows = next(int(str(step.result["rows"])) for step in report.steps if step.name == "extract")
@@ -43,7 +43,8 @@ def measure(options: Options) -> Section:
     )
 
 
-def _project(root: Path) -> Path:
+def make_project(root: Path) -> Path:
+    """The flights as a project with the pipeline, not applied yet."""
     shutil.rmtree(root, ignore_errors=True)
     write_sources(root / "data" / "sources")
     definitions = root / "feature_defs"

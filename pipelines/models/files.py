@@ -48,11 +48,11 @@ def checked_bytes(path: Path, digest: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelFileError(f"Model file {path} cannot be read: {error.strerror or error}.") from error
+        raise ModelFileError(f"Model file {path.name} cannot be read: {error.strerror or error}.") from error
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
         raise ModelFileError(
-            f"Model file {path} is not the one that was registered: its SHA-256 is {found[:12]}..., not "
+            f"Model file {path.name} is not the one that was registered: its SHA-256 is {found[:12]}..., not "
             f"{digest[:12]}.... It was not opened.",
             altered=True,
         )

@@ -42,7 +42,6 @@ def test_a_killed_process_leaves_a_run_that_goes_on(shop: Shop) -> None:
     assert shop.states() == {1: "RETIRED", 2: "CHAMPION"}
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize(
     "step", ["extract", "validate", "split", "evaluate", "compare", "register", "verify", "promote"]
 )
