@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.contest import Contestant, hold, run
+from benchmarks.contest import Contestant, hold
 from benchmarks.options import Options
 from benchmarks.report import Number, Section, Target, table
 from benchmarks.sections.training import make_project
@@ -23,7 +24,7 @@ def measure(options: Options) -> Section:
     commits = _committed(root)
     program = (str(Path(sys.executable).with_name("featurestore")), "--project", str(root))
     tick = (*program, "tick")
-    run(tick)  # the first look remembers what there is
+    subprocess.run(tick, capture_output=True, check=False)  # starts a run, which is refused: these flights are old
     backtest = (*program, "pipeline", "backtest", "late_flight", "--from", "2013-01-01", "--to", "2013-12-31", "--json")
     contestants = (
         Contestant("python", (sys.executable, "-c", "pass"), "the bare interpreter"),
