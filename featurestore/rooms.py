@@ -102,6 +102,7 @@ class Rooms:
             pushes=self.pushes,
             publisher=self._materializer.publisher,
             log=LogFiles(self.root / self.configuration.audit.path),
+            predictions=LogFiles(self.root / self.configuration.predictions.path),
             quarantine=self.quarantine,
             looker=SourceLooker(str(self.root), self.engine),
             now_us=self.now_us,

@@ -70,6 +70,8 @@ def model_frame(frame: pl.DataFrame, inputs: Sequence[tuple[str, str]]) -> pl.Da
     for name, _ in inputs:
         if name not in frame.columns:
             raise InputError(f"The input '{name}' of the model is missing; its inputs are {', '.join(dict(inputs))}.")
+    if all(_is_plain(frame.get_column(name), dtype) for name, dtype in inputs):
+        return frame.select(name for name, _ in inputs)  # one row is asked for often, and expressions take a while
     return frame.select(_input(name, dtype) for name, dtype in inputs)
 
 
@@ -89,6 +91,11 @@ def online_columns(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], pl.
             raise InputError(f"An input of the model is not of its type: {str(error).splitlines()[0]}.") from error
 
     return made
+
+
+def _is_plain(column: pl.Series, dtype: str) -> bool:
+    """Whether a column is already what a model is given."""
+    return column.dtype == pl.String if dtype == _TEXT else column.dtype == pl.Float64 and not column.null_count()
 
 
 def _input(name: str, dtype: str) -> pl.Expr:

@@ -46,6 +46,7 @@ class Eraser:
     pushes: PushLog
     publisher: Publisher
     log: LogFiles
+    predictions: LogFiles
     quarantine: Quarantine
     looker: SourceLooker
     now_us: Clock
@@ -62,7 +63,9 @@ class Eraser:
         kept: list[Held] = []
         erased = [*self._pushed(entity, mine, kept, dry_run)]  # first: what is gone there, no run takes in
         erased += [*self._tables(entity, mine, dry_run), *self._datasets(entity, dry_run)]
-        erased += [*self._log(entity, dry_run), *self._quarantine(entity, dry_run)]
+        erased += [*_logged("audit log", self.log, entity, dry_run)]
+        erased += [*_logged("prediction log", self.predictions, entity, dry_run)]
+        erased += self._quarantine(entity, dry_run)
         if not dry_run and any(place.rows for place in erased):
             self.publisher.store.compact()
         held = [*kept, *self._pinned(entity), *self._as_values(entity, records), *self.looker.held(entity, mine)]
@@ -134,20 +137,6 @@ class Eraser:
         for space in dict.fromkeys(self.publisher.namespace(view) for view in versions):
             if self.publisher.store.count(space):
                 yield Erased("online records", space, rows and 1, "published anew")
-
-    def _log(self, entity: Entity, dry_run: bool) -> Iterator[Erased]:
-        for service in self.log.services():
-            total = 0
-            for path, facts in self.log.files(service):
-                vectors = self.log.read(path)
-                keys = _flattened(vectors)
-                mask = named(keys, self.log.definitions(facts.definitions).lookups, entity)
-                rows = 0 if mask is None else pc.sum(mask).as_py() or 0
-                total += rows
-                if rows and not dry_run:
-                    left = vectors.filter(pc.invert(mask))
-                    self.log.write(path, msgspec.structs.replace(facts, erased=facts.erased + rows), left)
-            yield Erased("audit log", service, total)
 
     def _quarantine(self, entity: Entity, dry_run: bool) -> Iterator[Erased]:
         for entry in self.quarantine.list():
@@ -267,6 +256,22 @@ class Eraser:
 
 def _count(snapshot: Snapshot | None, entity: Entity) -> int:
     return sum(rows_of(Path(file), entity).num_rows for file in snapshot.files) if snapshot else 0
+
+
+def _logged(kind: str, log: LogFiles, entity: Entity, dry_run: bool) -> Iterator[Erased]:
+    """The vectors that a log keeps of the entity, by service."""
+    for service in log.services():
+        total = 0
+        for path, facts in log.files(service):
+            vectors = log.read(path)
+            keys = _flattened(vectors)
+            mask = named(keys, log.definitions(facts.definitions).lookups, entity)
+            rows = 0 if mask is None else pc.sum(mask).as_py() or 0
+            total += rows
+            if rows and not dry_run:
+                left = vectors.filter(pc.invert(mask))
+                log.write(path, msgspec.structs.replace(facts, erased=facts.erased + rows), left)
+        yield Erased(kind, service, total)
 
 
 def _flattened(vectors: pa.Table) -> pa.Table:

@@ -12,7 +12,7 @@ from featurestore.dtypes import Value
 class Erased:
     """Rows taken out of one place.
 
-    `kind` is push log, offline table, online records, audit log, dataset, spine or quarantine.
+    `kind` is push log, offline table, online records, audit log, prediction log, dataset, spine or quarantine.
     """
 
     kind: str

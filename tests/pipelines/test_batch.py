@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from featurestore.audit.records import LogFiles
 from featurestore.errors import InputError
 from featurestore.store import FeatureStore
 from pipelines.prediction.batch import BatchPredictor
@@ -53,3 +54,22 @@ def test_server_batch_and_history_agree_at_one_instant(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "60 predictions of returned@1" in said
     assert pl.read_parquet(out)["score"].to_list() == at["score"].to_list()
+
+
+def test_an_entity_is_erased_from_logged_predictions(shop: Shop) -> None:
+    asked = pl.DataFrame({"customer": [3, 4, 3], "amount": [10.0, 20.0, 30.0]})
+    BatchPredictor(shop.store, "returned").online(asked)
+    logged = LogFiles(shop.root / "data" / "predictions")
+
+    def customers() -> list[int]:
+        (service,) = logged.services()
+        return sorted(
+            row["customer"] for path, _ in logged.files(service) for row in logged.read(path)["keys"].to_pylist()
+        )
+
+    assert customers() == [3, 3, 4]
+    report = shop.store.erase({"customer": 3})
+    assert [(place.where, place.rows) for place in report.erased if place.kind == "prediction log"] == [
+        ("returns_v1", 2)
+    ]
+    assert customers() == [4]
