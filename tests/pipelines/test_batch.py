@@ -69,7 +69,5 @@ def test_an_entity_is_erased_from_logged_predictions(shop: Shop) -> None:
 
     assert customers() == [3, 3, 4]
     report = shop.store.erase({"customer": 3})
-    assert [(place.where, place.rows) for place in report.erased if place.kind == "prediction log"] == [
-        ("returns_v1", 2)
-    ]
+    assert [(place.where, place.rows) for place in report.erased if place.kind == "prediction log"] == [("returned", 2)]
     assert customers() == [4]
