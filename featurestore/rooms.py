@@ -103,6 +103,7 @@ class Rooms:
             publisher=self._materializer.publisher,
             log=LogFiles(self.root / self.configuration.audit.path),
             predictions=LogFiles(self.root / self.configuration.predictions.path),
+            artifacts=self.root / self.configuration.pipelines.path,
             quarantine=self.quarantine,
             looker=SourceLooker(str(self.root), self.engine),
             now_us=self.now_us,

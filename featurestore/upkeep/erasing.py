@@ -47,6 +47,7 @@ class Eraser:
     publisher: Publisher
     log: LogFiles
     predictions: LogFiles
+    artifacts: Path  # what runs of training pipelines leave
     quarantine: Quarantine
     looker: SourceLooker
     now_us: Clock
@@ -68,7 +69,13 @@ class Eraser:
         erased += self._quarantine(entity, dry_run)
         if not dry_run and any(place.rows for place in erased):
             self.publisher.store.compact()
-        held = [*kept, *self._pinned(entity), *self._as_values(entity, records), *self.looker.held(entity, mine)]
+        held = [
+            *kept,
+            *self._pinned(entity),
+            *self._left_by_runs(entity),
+            *self._as_values(entity, records),
+            *self.looker.held(entity, mine),
+        ]
         return EraseReport(entity, dry_run, tuple(place for place in erased if place.rows), tuple(held))
 
     def _pushed(self, entity: Entity, records: list[ViewRecord], held: list[Held], dry_run: bool) -> Iterator[Erased]:
@@ -234,6 +241,16 @@ class Eraser:
             if any(counts):
                 why = f"model {model} learned from it, and its rows prove what it learned from; retire the model first"
                 yield Held("dataset", dataset.reference, max(counts), why)
+
+    def _left_by_runs(self, entity: Entity) -> Iterator[Held]:
+        """Rows that runs of training pipelines keep by their digest, such as golden requests."""
+        lookups = {tuple(lookup.items()) for dataset in self._saved() for lookup in self._lookups(dataset.manifest)}
+        every: list[Mapping[str, str]] = [dict(lookup) for lookup in lookups]
+        for path in sorted(self.artifacts.rglob("*.parquet")):
+            count = self._filtered(path, every, entity)[1]
+            if count:
+                why = "a training run proves with it what its model answered, and the registry has its digest"
+                yield Held("run artifact", str(path.relative_to(self.root)), count, why)
 
     def _as_values(self, entity: Entity, records: list[ViewRecord]) -> Iterator[Held]:
         """Tables that keep a join key of the entity as a value of another entity's rows."""

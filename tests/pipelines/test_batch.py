@@ -71,3 +71,13 @@ def test_an_entity_is_erased_from_logged_predictions(shop: Shop) -> None:
     report = shop.store.erase({"customer": 3})
     assert [(place.where, place.rows) for place in report.erased if place.kind == "prediction log"] == [("returned", 2)]
     assert customers() == [4]
+
+
+def test_what_runs_keep_of_an_entity_is_reported(shop: Shop) -> None:
+    golden = pl.read_parquet(shop.rooms.artifacts.path(shop.rooms.ledger.artifact(
+        str(shop.rooms.models.get("returned", 1).document["artifacts"]["golden"])  # type: ignore[index]  # JSON
+    )))  # fmt: skip
+    customer = golden["customer"][0]
+    report = shop.store.erase({"customer": customer}, dry_run=True)
+    held = {place.where: place.rows for place in report.held if place.kind == "run artifact"}
+    assert list(held.values()) == [golden.filter(pl.col("customer") == customer).height]
