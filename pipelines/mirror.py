@@ -61,11 +61,19 @@ def mirror_pipeline(rooms: PipelineRooms, pipeline: str) -> Mirrored:
         return Mirrored(mirror.runs(), mirror.versions())
 
 
+def tracking_uri(rooms: PipelineRooms) -> str:
+    """Where MLflow keeps what is mirrored; raises ConfigurationError when nothing is."""
+    uri = rooms.store.configuration.mlflow.tracking_uri
+    if uri is None:
+        raise ConfigurationError(
+            '[mlflow] in featurestore.toml has no tracking_uri; add it, such as "http://localhost:5000".'
+        )
+    return uri
+
+
 @contextmanager
 def _client(rooms: PipelineRooms) -> Iterator[MlflowClient]:
-    chosen = rooms.store.configuration.mlflow
-    if chosen.tracking_uri is None:
-        raise ConfigurationError("[mlflow] in featurestore.toml has no tracking_uri, so nothing is mirrored.")
+    uri, chosen = tracking_uri(rooms), rooms.store.configuration.mlflow
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(chosen.timeout_seconds))
     with warnings.catch_warnings():
@@ -78,7 +86,7 @@ def _client(rooms: PipelineRooms) -> Iterator[MlflowClient]:
             ) from error
         for name in ("mlflow", "alembic", "urllib3"):  # what goes wrong is raised
             logging.getLogger(name).setLevel(logging.ERROR)
-        yield MlflowClient(chosen.tracking_uri, chosen.registry_uri)
+        yield MlflowClient(uri, chosen.registry_uri)
 
 
 class _Mirror:

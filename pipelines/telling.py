@@ -5,8 +5,7 @@ The ledger is the authority. Neither can break a run: what could not be told sta
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
+from featurestore.timeline import format_instant
 from pipelines.calling import call_person
 from pipelines.ledger.records import GateResult, Notice, Run
 from pipelines.rooms import PipelineRooms
@@ -18,13 +17,8 @@ def tell(rooms: PipelineRooms, run: Run) -> None:
     for result in reversed(rooms.ledger.gate_results(run=run.number)):
         if result.number not in told:
             _alert(rooms, result)
-    if mirrored_to(rooms) is not None:
+    if rooms.store.configuration.mlflow.tracking_uri is not None:
         _mirror(rooms, run)
-
-
-def mirrored_to(rooms: PipelineRooms) -> str | None:
-    """Where MLflow keeps what is mirrored; None when nothing is."""
-    return rooms.store.configuration.mlflow.tracking_uri
 
 
 def gate_event(rooms: PipelineRooms, result: GateResult) -> dict[str, object]:
@@ -38,7 +32,7 @@ def gate_event(rooms: PipelineRooms, result: GateResult) -> dict[str, object]:
         "gate": result.gate,
         "verdict": result.verdict.value,
         "summary": result.summary,
-        "at": datetime.fromtimestamp(result.at_us / 1e6, UTC).isoformat(),
+        "at": format_instant(result.at_us),
         "checks": report.get("checks", []) if isinstance(report, dict) else [],
     }
 

@@ -192,15 +192,10 @@ def rollback(
 @app.command("mirror")
 def mirror(name: SomeName = None, as_json: JsonFlag = False) -> None:
     """Bring MLflow up to date with the ledger: runs and model versions that it lacks, states, the champion."""
-    from pipelines.mirror import mirror_pipeline
-    from pipelines.telling import mirrored_to
+    from pipelines.mirror import mirror_pipeline, tracking_uri
 
     with open_rooms() as rooms:
-        target = mirrored_to(rooms)
-        if target is None:
-            raise InputError(
-                '[mlflow] in featurestore.toml has no tracking_uri; add it, such as "http://localhost:5000".'
-            )
+        tracking_uri(rooms)  # also when there is no run to mirror yet
         rooms.check_known(name)
         names = [name] if name is not None else sorted({run.pipeline for run in rooms.ledger.runs()})
         told = {each: mirror_pipeline(rooms, each) for each in names}
