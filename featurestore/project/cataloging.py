@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from featurestore.definitions import (
-    Declaration,
-    Entity,
-    FeatureService,
-    FeatureView,
-    OnDemandFeatureView,
-    RequestSource,
-    SqlSource,
-    ViewProjection,
-)
-from featurestore.definitions.sources import TableSource, ViewSource
+from featurestore.definitions import Declaration, FeatureService, FeatureView, RequestSource
+from featurestore.definitions.references import kind_of, references, with_references
 from featurestore.engines.base import OfflineEngine
 from featurestore.errors import DefinitionError, Fault, FeatureStoreError, InputError, UnknownNameError
 from featurestore.plan.catalog import Catalog, Object, ViewRecord, reference
@@ -53,10 +44,10 @@ def declared_catalog(
     pins: dict[str, ViewRecord] = {}
     named: dict[tuple[str, str], tuple[Declaration, Object]] = {}
     faults: list[Fault] = []
-    for declaration in _with_references(declarations):
+    for declaration in with_references(declarations):
         if isinstance(declaration, RequestSource):
             continue
-        kind = _kind(declaration)
+        kind = kind_of(declaration)
         try:
             record = record_of(declaration, root, recorded)
             if isinstance(record, ViewRecord):
@@ -102,7 +93,7 @@ def _twice(declaration: Declaration, other: Declaration, root: Path) -> str:
 
 def _path_to(declaration: Declaration, name: str) -> tuple[str, ...]:
     """The names on the way from a declaration down to one of that name that it refers to; empty when there is none."""
-    for part in _references(declaration):
+    for part in references(declaration):
         if part.name == name:
             return (name,)
         if below := _path_to(part, name):
@@ -112,57 +103,8 @@ def _path_to(declaration: Declaration, name: str) -> tuple[str, ...]:
 
 def declared_places(declarations: Iterable[Declaration], root: Path) -> dict[tuple[str, str], Fault]:
     """For each declared object by (kind, name) a fault that only says where it stands."""
-    everything = _with_references(declarations)
-    return {(_kind(declaration), declaration.name): _fault(declaration, "", root) for declaration in everything}
-
-
-def _with_references(declarations: Iterable[Declaration]) -> tuple[Declaration, ...]:
-    """The declarations and everything they refer to, each once, referred ones first."""
-    found: dict[int, Declaration] = {}
-
-    def visit(declaration: Declaration) -> None:
-        if id(declaration) not in found:
-            for part in _references(declaration):
-                visit(part)
-            found[id(declaration)] = declaration
-
-    for declaration in declarations:
-        visit(declaration)
-    return tuple(found.values())
-
-
-def _references(declaration: Declaration) -> Iterator[Declaration]:
-    match declaration:
-        case SqlSource(tables=tables):
-            yield from (_declared(table) for table in tables)
-        case FeatureView(entities=entities, table=table):
-            yield from entities
-            yield _declared(table)
-        case OnDemandFeatureView(inputs=inputs):
-            yield from (part.view if isinstance(part, ViewProjection) else part for part in inputs)
-        case FeatureService(features=members):
-            yield from (member.view if isinstance(member, ViewProjection) else member for member in members)
-        case _:
-            return
-
-
-def _declared(table: TableSource) -> Declaration:
-    """What a person declared: the view behind its steps."""
-    return table.view if isinstance(table, ViewSource) else table
-
-
-def _kind(declaration: Declaration) -> str:
-    match declaration:
-        case Entity():
-            return "entity"
-        case FeatureView():
-            return "view"
-        case OnDemandFeatureView():
-            return "on_demand"
-        case FeatureService():
-            return "service"
-        case _:
-            return "source"
+    everything = with_references(declarations)
+    return {(kind_of(declaration), declaration.name): _fault(declaration, "", root) for declaration in everything}
 
 
 def _place(declaration: Declaration, root: Path) -> str:

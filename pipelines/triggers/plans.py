@@ -13,9 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from featurestore.definitions import CsvSource, DeltaSource, OnDemandFeatureView, ParquetSource, SqlSource
+from featurestore.definitions import CsvSource, DeltaSource, ParquetSource, SqlSource
 from featurestore.definitions.sources import TableSource
-from featurestore.definitions.view import ViewProjection
 from featurestore.errors import UnknownNameError
 from featurestore.timeline import duration_us, format_duration
 from pipelines.definition.data_gate import Drift
@@ -24,9 +23,9 @@ from pipelines.definition.policy import RunPolicy
 from pipelines.definition.triggers import DataDrift, NewData, PerformanceDrop, Schedule, Trigger
 from pipelines.ledger import Ledger
 from pipelines.ledger.triggers import read_plans, set_plans
-from pipelines.loading import load_pipelines
+from pipelines.loading import load_pipelines, read_views
 
-_FORMAT = 1  # raise when the form of plans changes
+_FORMAT = 2  # raise when the form of plans, or what is refused, changes
 _KINDS: Mapping[str, type[Trigger]] = {kind.__name__: kind for kind in (Schedule, NewData, DataDrift, PerformanceDrop)}
 
 
@@ -108,7 +107,7 @@ def current_plans(root: Path, folder: str, ledger: Ledger) -> Plans:
 
 def trigger_plan(pipeline: TrainingPipeline) -> TriggerPlan:
     """The plan of a declared pipeline."""
-    parts = tuple(_view_parts(pipeline))
+    parts = read_views(pipeline)
     checks = [check for check in pipeline.data_gate if isinstance(check, Drift)]
     return TriggerPlan(
         pipeline=pipeline.name,
@@ -120,12 +119,6 @@ def trigger_plan(pipeline: TrainingPipeline) -> TriggerPlan:
         drift=dict(checks[0].thresholds) if checks else {},
         window_us=None if pipeline.window is None else duration_us(pipeline.window),
     )
-
-
-def _view_parts(pipeline: TrainingPipeline) -> Iterator[ViewProjection]:
-    for member in pipeline.service.features:
-        parts = member.inputs if isinstance(member, OnDemandFeatureView) else (member,)
-        yield from (part for part in parts if isinstance(part, ViewProjection))
 
 
 def _paths(source: TableSource) -> Iterator[str]:

@@ -194,3 +194,57 @@ def test_a_name_stands_for_one_pipeline(tmp_path: Path) -> None:
     twice = PROJECT + 'other = TrainingPipeline("risk", service=risk_v1, labels=labels, estimator=make, split=split)\n'
     with pytest.raises(DefinitionError, match=r"'risk' is declared at defs/risk.py:16 too; rename one"):
         load_pipelines(project(tmp_path, twice), "defs")
+
+
+TRIGGERED = PROJECT.replace(
+    'risk = TrainingPipeline("risk", service=risk_v1, labels=labels',
+    'asked = FeatureView("asked", entities=[user], source=loans, features=[Feature("sum", Float64)])\n'
+    'risk = TrainingPipeline("risk", service=SERVICE, labels=LABELS, triggers=[TRIGGER]',
+).replace("import AtLeast", "import NewData, AtLeast")
+KNOWN = {"SERVICE": "risk_v1", "LABELS": "labels", "TRIGGER": 'NewData("spend", min_rows=1)'}
+OTHER = "FrameSource('lones', frame=[{'user': 1}], event_timestamp='at')"
+UNDECLARED: dict[str, tuple[dict[str, str], str]] = {
+    "a trigger's view that is misspelt": (
+        {"TRIGGER": 'NewData("spnd", min_rows=1)'},
+        "NewData names 'spnd', which is no view. Name one that the service reads: spend.",
+    ),
+    "a trigger's view that the service does not read": (
+        {"TRIGGER": 'NewData("asked", min_rows=1)'},
+        "NewData names 'asked', which service 'risk_v1' does not read. Name one that the service reads: spend.",
+    ),
+    "a service without a name in the files": (
+        {"SERVICE": 'FeatureService("risk_v2", features=[spend])'},
+        "service 'risk_v2' is not declared. Give it a name of its own in a file of defs/; declared are risk_v1.",
+    ),
+    "a label source without a name in the files": (
+        {"LABELS": f"LabelSource('defaulted', source={OTHER}, label='paid < due', known_at='settled_at')"},
+        "source 'lones' of LabelSource 'defaulted' is not declared. Give it a name of its own in a file of defs/; "
+        "declared are loans.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNDECLARED)
+def test_what_is_not_declared_is_refused_when_pipelines_are_loaded(tmp_path: Path, case: str) -> None:
+    changed, fault = UNDECLARED[case]
+    text = TRIGGERED
+    for word, value in (KNOWN | changed).items():
+        text = text.replace(word, value)
+    with pytest.raises(DefinitionError) as caught:
+        load_pipelines(project(tmp_path, text), "defs")
+    assert [str(one) for one in caught.value.faults] == [f"defs/risk.py:17: TrainingPipeline 'risk': {fault}"]
+    text = TRIGGERED
+    for word, value in KNOWN.items():
+        text = text.replace(word, value)
+    (tmp_path / "defs" / "risk.py").write_text(text, encoding="utf-8")
+    assert list(load_pipelines(tmp_path, "defs")) == ["risk"]
+
+
+def test_labels_that_come_from_a_windowed_view_are_refused_with_what_to_declare(tmp_path: Path) -> None:
+    text = PROJECT.replace("source=loans, label", "source=daily.as_source(), label").replace(
+        "labels = ",
+        'daily = FeatureView("daily", entities=[user], source=loans, every=timedelta(days=1), '
+        'features=[Aggregation("*", "count", timedelta(days=1))])\nlabels = ',
+    )
+    with pytest.raises(DefinitionError, match="takes the steps of view 'daily', and labels come from a source"):
+        load_pipelines(project(tmp_path, text), "defs")
