@@ -8,6 +8,7 @@ This module imports no engine: `featurestore.arrow` turns the names into pyarrow
 from __future__ import annotations
 
 import base64
+import json
 import math
 import re
 from collections.abc import Callable
@@ -132,6 +133,7 @@ _SCALARS: dict[str, _Borders] = {
 KEY_TYPES = frozenset({*(n for n in _SCALARS if "Int" in n), "Bool", "String", "Bytes", "Date", "Timestamp"})
 INTEGER_TYPES = frozenset(n for n in _SCALARS if "Int" in n)
 FLOAT_TYPES = frozenset({"Float32", "Float64"})
+_NUMERIC = INTEGER_TYPES | FLOAT_TYPES
 
 _DECIMAL_TEXT = re.compile(r"Decimal\((\d+), ?(\d+)\)")
 _LIST_TEXT = re.compile(r"List\((.+)\)")
@@ -250,6 +252,16 @@ def to_json(value: Value) -> Json:
             return [to_json(item) for item in value]
 
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|[+-]?Infinity", re.ASCII | re.IGNORECASE)
+_JSON_EXAMPLES = {
+    "Date": '"2024-01-02"',
+    "Timestamp": '"2024-01-02T12:00:00Z", with its zone',
+    "Bytes": '"AP8=", which is base64',
+    "Decimal": '"12.50"',
+    "Bool": "true",
+}
+
+
 def from_json(dtype: DType, value: Json) -> Value:
     """The Python value of a type from its JSON form, as `to_json` writes it; raises InputError when it has another."""
     if value is None:
@@ -257,10 +269,15 @@ def from_json(dtype: DType, value: Json) -> Value:
     try:
         return _from_json(dtype, value)
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise InputError(f"{value!r} is no {dtype} in JSON form.") from error
+        found = json.dumps(value, ensure_ascii=False, default=repr)
+        example = _JSON_EXAMPLES.get(dtype.name)
+        such = "" if example is None else f", such as {example}"
+        raise InputError(f"{found} is no {dtype} in JSON form{such}.") from error
 
 
 def _from_json(dtype: DType, value: Json) -> Value:
+    if isinstance(value, str) and dtype.name in _NUMERIC and not _NUMBER.fullmatch(value):
+        raise ValueError(value)  # Python's own numbers have underscores, blanks and digits of other scripts
     match dtype.name:
         case "Bool" if isinstance(value, bool):
             return value

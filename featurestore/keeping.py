@@ -64,6 +64,7 @@ class Keeping(Rooms):
     def _sweepers(self, retain_us: int) -> Sequence[Sweeper]:
         """In the order in which they run."""
         from featurestore.audit.records import LogFiles
+        from featurestore.online.open import without_secrets
         from featurestore.upkeep import sweepers
         from featurestore.upkeep.needs import Needs
 
@@ -92,5 +93,5 @@ class Keeping(Rooms):
             sweepers.OldVersions(needs),
             sweepers.OldQuarantine(self.quarantine, now_us - retain_us),
             sweepers.UnnamedFiles(self.root, self._offline_path, self.registry, (log, predictions)),
-            sweepers.OnlineSpace(self.online, self.configuration.online.url),
+            sweepers.OnlineSpace(self.online, without_secrets(self.configuration.online.url)),
         )

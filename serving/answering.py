@@ -98,7 +98,7 @@ class _Reader:
     def __init__(self, what: str, columns: Sequence[tuple[str, DType]], features: str) -> None:
         self._what = what
         self._features = features
-        self._decoders = {name: column_decoder(dtype) for name, dtype in columns}
+        self._decoders = {name: column_decoder(dtype, f"{what.capitalize()} '{name}'") for name, dtype in columns}
         self._names = list(self._decoders)
         self._plain = frozenset(self._decoders)
 
@@ -117,7 +117,7 @@ class _Reader:
                     raise self._wrong(f"row {i}", row)
             return [decode([row[name] for row in given]) for name, decode in self._decoders.items()], len(given)
         if given.keys() != self._plain:
-            raise self._wrong("the columns given", given)
+            raise self._wrong("what was given", given)
         columns = [decode(given[name]) for name, decode in self._decoders.items()]
         lengths = {name: len(values) for name, values in given.items()}
         if len(set(lengths.values())) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -50,6 +51,7 @@ from serving.routes import Route, RouteTable, Scope, document
 
 _TITLE = "featurestore"
 _WATCH_SECONDS = 0.5
+_FOLLOW_SECONDS = 0.25
 _PUSH_THREADS = 2  # commits of one view queue up anyway
 _PREDICT_THREADS = 4
 
@@ -215,12 +217,22 @@ def _inference(inference: Inference) -> Iterator[Route]:
         yield Route("POST", f"{path}/infer", scope, hot=inference.infer, document=told.INFER)
 
 
+async def _follow(rooms: _Rooms) -> None:
+    """Take up what was applied or approved though nobody asks, so that the first who does is not told of the old."""
+    while True:
+        rooms.plans.following.follow()
+        rooms.models.following.follow()
+        await asyncio.sleep(_FOLLOW_SECONDS)
+
+
 def _fastapi(rooms: _Rooms) -> FastAPI:
     """The FastAPI application behind the gate; errors have the one form that all have."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(_follow(rooms))
         yield
+        following.cancel()
         rooms.close()
 
     async def told(_: StarletteRequest, error: Exception) -> Response:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from featurestore.dtypes import JSON_SAFE_INTEGER, DType, Value, from_json, to_json
+from featurestore.errors import InputError
 from serving.exchange import JsonValue
 
 Encoded: TypeAlias = tuple[bytes, bool]  # a JSON array without its brackets, and whether a value may be null
@@ -64,14 +65,23 @@ def encode_together(columns: Sequence[Sequence[object]]) -> list[bytes]:
     return encode(columns)[2:-2].split(_BETWEEN)
 
 
-def column_decoder(dtype: DType) -> Callable[[list[JsonValue]], list[Value]]:
-    """What turns JSON values into a column of the type, by `featurestore.dtypes.from_json`; raises InputError."""
+def column_decoder(dtype: DType, what: str) -> Callable[[list[JsonValue]], list[Value]]:
+    """What turns JSON values into a column of the type, by `featurestore.dtypes.from_json`.
+
+    Raises InputError, which says `what` and where.
+    """
     native = {"String": str, "Bool": bool}.get(dtype.name, int if "Int" in dtype.name else None)
 
     def decode(values: list[JsonValue]) -> list[Value]:
         if native is not None and set(map(type, values)) == {native}:
             return values  # type: ignore[return-value]  # all of them are values of the type
-        return [from_json(dtype, value) for value in values]  # type: ignore[arg-type]  # values of a JSON document
+        decoded: list[Value] = []
+        try:
+            for value in values:
+                decoded.append(from_json(dtype, value))  # type: ignore[arg-type]  # noqa: PERF401 -- of a JSON document
+        except InputError as error:
+            raise InputError(f"{what}, row {len(decoded)}: {error}") from error
+        return decoded
 
     return decode
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 import msgspec
 
 from featurestore.dtypes import Timestamp, from_json, python_micros
+from featurestore.errors import InputError
 from serving.answering import Answering
 from serving.asking import Asking, rows_of
 from serving.errors import bad_request
@@ -64,5 +65,8 @@ def instant(text: str | None) -> int | None:
     """An instant in its JSON form; raises InputError."""
     if text is None:
         return None
-    found = from_json(Timestamp, text)
+    try:
+        found = from_json(Timestamp, text)
+    except InputError as error:
+        raise InputError(f"'at': {error}") from error
     return python_micros(found)  # type: ignore[arg-type]  # a Timestamp's value is a datetime

@@ -80,7 +80,9 @@ class Inference:
             head["id"] = asked.id
         signature = live.predictor.document.signature
         if columns.keys() == set(signature.names):
-            typed = {name: column_decoder(parse(dtype))(columns[name]) for name, dtype in signature.inputs}
+            typed = {
+                name: column_decoder(parse(dtype), f"Input '{name}'")(columns[name]) for name, dtype in signature.inputs
+            }
             return written(head, [Output(_SCORE, "FP64", live.predictor.score_columns(typed).tolist())], asked)
         keys, request = set(signature.keys), {name for name, _ in signature.request}
         if columns.keys() != keys | request:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Keys of the server: make, list and revoke them.", no_args_is_help=True)
 
-_COLUMNS = ("id", "name", "state", "scopes", "limited_to", "created", "created_by", "expires")
+_COLUMNS = ("id", "name", "state", "scopes", "limited to", "created", "created by", "expires")
+_SPARE = ("created by", "created")
 
 
 @app.command("create")
@@ -26,7 +27,10 @@ def create(
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            "--scope", "-s", help="features:read, predict, push or admin; may be repeated. By default the first two."
+            "--scope",
+            "-s",
+            help="features:read, predict, push or admin (which no route wants yet); may be repeated. "
+            "By default the first two.",
         ),
     ] = None,
     only: Annotated[
@@ -67,7 +71,7 @@ def list_keys(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json([_document(key, key.state(now)) for key in keys])
     elif keys:
-        print_table(_COLUMNS, [_row(key, key.state(now)) for key in keys])
+        print_table(_COLUMNS, [_row(key, key.state(now)) for key in keys], spare=_SPARE)
     else:
         console().print("There is no key: requests on this machine may read features and predict, and nothing else.")
 

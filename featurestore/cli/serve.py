@@ -13,8 +13,12 @@ from featurestore.cli.project import open_store
 
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on; by default [serving] host.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one. By default [serving] port.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that answer; by default [serving] workers.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The port; 0 takes a free one. By default [serving] port.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that answer; by default [serving] workers.")
+    ] = None,
     require_keys: Annotated[bool, typer.Option("--require-keys", help="Want a key before the first is made.")] = False,
     tls_certificate: Annotated[str | None, typer.Option(help="Certificate chain in PEM; serves HTTPS.")] = None,
     tls_key: Annotated[str | None, typer.Option(help="The certificate's private key in PEM.")] = None,

@@ -95,7 +95,7 @@ def _online(view: ViewStatus) -> str | None:
     if view.lost:
         return "records lost: online rebuild heals it"
     if view.keys is None:
-        return None
+        return "not there: online rebuild fills it" if view.watermark_us is not None else None
     return "in step" if view.in_step else "behind: materialize heals it"
 
 

@@ -15,7 +15,8 @@ path = "data/offline"
 # threads = 4             # by default all cores
 
 [online]
-# Where the current values are served from: lmdb:// (a folder, shared by the processes of one machine) or memory://.
+# Where the current values are served from: lmdb:// (a folder, shared by the processes of one machine),
+# redis:// and its kin (a fleet), or memory:// (tests).
 url = "lmdb://data/online"
 
 [registry]

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from featurestore.client.exchange import Attempts, Call, arguments, authorization, features_call, outcome, push_call
+from featurestore.client.exchange import (
+    Attempts,
+    Call,
+    arguments,
+    authorization,
+    checked_url,
+    features_call,
+    outcome,
+    push_call,
+)
 from featurestore.client.result import ServedFeatures
 from featurestore.client.synchronous import RETRIES, TIMEOUT_SECONDS
 
@@ -27,7 +36,7 @@ class AsyncClient:
         self._url = url
         self._timeout = timeout
         self._retries = retries
-        self._http = httpx.AsyncClient(base_url=url, headers=authorization(key))
+        self._http = httpx.AsyncClient(base_url=checked_url(url), headers=authorization(key))
 
     async def get_online_features(
         self,

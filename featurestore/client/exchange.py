@@ -14,7 +14,14 @@ from featurestore import errors
 from featurestore.arrow import as_table, ipc_stream
 from featurestore.definitions import FeatureService
 from featurestore.dtypes import to_json
-from featurestore.errors import AccessRefusedError, FeatureStoreError, InputError, ServerError, ServerUnavailableError
+from featurestore.errors import (
+    AccessRefusedError,
+    ConfigurationError,
+    FeatureStoreError,
+    InputError,
+    ServerError,
+    ServerUnavailableError,
+)
 from featurestore.timeline import format_instant, instant_us
 
 if TYPE_CHECKING:
@@ -23,7 +30,13 @@ if TYPE_CHECKING:
     Features = str | FeatureService | Sequence[str]
 
 ARROW = "application/vnd.apache.arrow.stream"
-_REFUSED = {401: AccessRefusedError, 403: AccessRefusedError, 429: ServerUnavailableError, 503: ServerUnavailableError}
+_REFUSED: dict[int, type[FeatureStoreError]] = {
+    401: AccessRefusedError,
+    403: AccessRefusedError,
+    413: InputError,
+    429: ServerUnavailableError,
+    503: ServerUnavailableError,
+}
 _FIRST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 1.0
 
@@ -46,7 +59,7 @@ def features_call(
     at: datetime | None,
 ) -> Call:
     """The call of `get_online_features`, answered in Arrow."""
-    asked: dict[str, object] = {"entities": [_row(row) for row in entities]}
+    asked: dict[str, object] = {"entities": _rows("entities", entities)}
     match features:
         case FeatureService(name=name):
             asked["service"] = name
@@ -57,7 +70,7 @@ def features_call(
         case _:
             asked["features"] = list(features)
     if request is not None:
-        asked["request"] = [_row(row) for row in request]
+        asked["request"] = _rows("request", request)
     if at is not None:
         asked["at"] = format_instant(instant_us(at, "at"))
     headers = {"accept": ARROW, "content-type": "application/json"}
@@ -68,6 +81,12 @@ def push_call(view: str, frame: object) -> Call:
     """The call of `push`: the rows travel as an Arrow stream. A push may be sent twice: it is idempotent."""
     content = ipc_stream(as_table(frame, "The frame to push"))
     return Call("POST", f"/v1/push/{quote(view, safe='')}", content, {"content-type": ARROW})
+
+
+def _rows(what: str, rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    if isinstance(rows, Mapping | str) or not all(isinstance(row, Mapping) for row in rows):
+        raise InputError(f"`{what}` is a list with a mapping for each row, such as [{{'customer': 'c01'}}].")
+    return [_row(row) for row in rows]
 
 
 def _row(row: Mapping[str, object]) -> dict[str, object]:
@@ -128,6 +147,14 @@ def arguments(call: Call, seconds: float) -> dict[str, Any]:
         "headers": call.headers,
         "timeout": seconds,
     }
+
+
+def checked_url(url: str) -> str:
+    """The address of a server; raises ConfigurationError for what is none."""
+    scheme, _, host = url.partition("://")
+    if scheme not in ("http", "https") or not host.strip("/"):
+        raise ConfigurationError(f"'{url}' is no address of a server; write it as http://127.0.0.1:6566.")
+    return url
 
 
 def authorization(key: str | None) -> dict[str, str]:

@@ -36,11 +36,18 @@ def open_online_store(url: str, root: Path) -> OnlineStore:
         case "redis" | "rediss" | "unix" | "redis+cluster" | "rediss+cluster":
             return _open_redis(url, root)
         case _:
-            shown = f"{scheme}://..." if "@" in url else url  # what stands before an @ is a password
             raise ConfigurationError(
-                f"The online store '{shown}' is not known; there are {_KNOWN} (set url under [online] in "
-                "featurestore.toml, or FEATURESTORE_ONLINE__URL)."
+                f"The online store '{without_secrets(url)}' is not known; there are {_KNOWN} (set url under "
+                "[online] in featurestore.toml, or FEATURESTORE_ONLINE__URL)."
             )
+
+
+def without_secrets(url: str) -> str:
+    """The URL of an online store as it may be shown: where it is, without user, password and options."""
+    if not is_remote(url):
+        return url
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"
 
 
 def is_remote(url: str) -> bool:

@@ -229,11 +229,12 @@ def load_configuration(root: Path, environment: Mapping[str, str] | None = None)
         raise ConfigurationError(f"{path} is no TOML: {error}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}.") from error
-    _override(document, os.environ if environment is None else environment)
+    given = os.environ if environment is None else environment
+    _override(document, given)
     try:
         return Configuration.model_validate(document)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_sentence(path, dict(fault)) for fault in error.errors())) from error
+        raise ConfigurationError("\n".join(_sentence(path, given, dict(fault)) for fault in error.errors())) from error
 
 
 def _override(document: dict[str, object], environment: Mapping[str, str]) -> None:
@@ -250,10 +251,12 @@ def _override(document: dict[str, object], environment: Mapping[str, str]) -> No
             inner[key] = value
 
 
-def _sentence(path: Path, fault: Mapping[str, object]) -> str:
+def _sentence(file: Path, environment: Mapping[str, str], fault: Mapping[str, object]) -> str:
     location = fault["loc"]
     assert isinstance(location, tuple)
     key = ".".join(str(part) for part in location)
+    variable = _PREFIX + "__".join(str(part).upper() for part in location)
+    path = f"{file}, overridden by {variable}" if variable in environment else str(file)
     if fault["type"] == "extra_forbidden":
         return f"{path}: there is no setting '{key}'. Settings: {', '.join(closest_first(key, _settings()))}."
     if fault["type"] == "missing":

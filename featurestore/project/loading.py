@@ -83,7 +83,7 @@ def _load(name: str, root: Path, file: Path) -> tuple[ModuleType | None, Fault |
     try:
         module = importlib.import_module(name)
     except SyntaxError as error:
-        return None, Fault(f"invalid syntax: {error.msg}.", error.filename or str(file), error.lineno)
+        return None, Fault(f"{_syntax(error)}.", error.filename or str(file), error.lineno)
     except UnicodeDecodeError as error:
         return None, Fault(f"the file is not UTF-8 text: {error}.", str(file), 1)
     except NameError as error:
@@ -92,6 +92,10 @@ def _load(name: str, root: Path, file: Path) -> tuple[ModuleType | None, Fault |
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- a definition file is the user's program, whatever it raises
         return None, Fault(f"{type(error).__name__}: {error}", str(file), _line_in(file, root, error))
     return module, None
+
+
+def _syntax(error: SyntaxError) -> str:
+    return error.msg if error.msg.startswith("invalid syntax") else f"invalid syntax: {error.msg}"
 
 
 def _line_in(file: Path, root: Path, error: BaseException) -> int | None:

@@ -50,6 +50,8 @@ def rows_from_json(rows: Iterable[Mapping[str, object]], types: Mapping[str, DTy
     Every row has the same columns, but a null one may be left out. Raises InputError, which says where in `what`.
     """
     given = list(rows)
+    if not given:
+        raise InputError(f"{what}: there are none; give at least one.")
     columns: dict[str, list[object]] = {name: [] for row in given for name in row}
     for number, row in enumerate(given, start=1):
         for name, values in columns.items():

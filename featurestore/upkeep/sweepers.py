@@ -228,11 +228,11 @@ class OnlineSpace:
     """What the online store still holds of records that were replaced, deleted, or left by publishers that died."""
 
     store: OnlineStore
-    url: str
+    where: str
 
     def look(self) -> Iterator[Finding]:
         """As Sweeper."""
-        yield Finding("compact", "online store", self.url, "gives back what was replaced, deleted or left behind")
+        yield Finding("compact", "online store", self.where, "gives back what was replaced, deleted or left behind")
 
     def sweep(self, _: Finding) -> None:
         """As Sweeper."""

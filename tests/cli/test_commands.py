@@ -189,6 +189,18 @@ def test_the_status_says_how_far_each_view_is(shop: Path) -> None:
     assert "in step" in run(shop, "status")
 
 
+def test_wrong_options_of_serve_are_told_by_their_names(shop: Path) -> None:
+    assert "'--port': Input should be less than or equal to 65535" in run(shop, "serve", "--port", "99999", code=2)
+    assert "'--workers': Input should be greater than or equal to 1" in run(shop, "serve", "--workers", "0", code=2)
+
+
+def test_an_online_store_that_was_emptied_is_seen_in_the_status(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURESTORE_ONLINE__URL", f"lmdb://{tmp_path}")
+    assert "not there: online rebuild fills it" in run(shop, "status")
+
+
 def test_lookup_may_be_left_out(shop: Path) -> None:
     asked = ("buyer_v1", "--entity", "customer=c01")
     assert answer(shop, "online", *asked) == answer(shop, "online", "lookup", *asked)

@@ -147,6 +147,10 @@ def test_every_key_is_overridden_by_the_environment(tmp_path: Path) -> None:
     configuration = load_configuration(tmp_path, environment)
     assert (configuration.online.url, configuration.offline.threads) == ("memory://", 3)
     assert load_configuration(tmp_path, {"FEATURESTORE_PROJECT": "other"}).project == "other"
+    with pytest.raises(
+        ConfigurationError, match=r"overridden by FEATURESTORE_SERVING__PORT: serving\.port: .* found '0x'"
+    ):
+        load_configuration(tmp_path, {"FEATURESTORE_SERVING__PORT": "0x"})
 
 
 @pytest.mark.parametrize(

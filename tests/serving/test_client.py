@@ -14,6 +14,7 @@ from featurestore import AsyncClient, Client, FeatureStore, Status
 from featurestore.client.exchange import Attempts, Call
 from featurestore.errors import (
     AccessRefusedError,
+    ConfigurationError,
     InputError,
     NotPublishedError,
     ServerError,
@@ -88,6 +89,18 @@ def test_errors_have_their_own_types_and_words(server: Running) -> None:
             client.get_online_features("last:items", [{"customer": NOW.replace(tzinfo=None)}])
         with pytest.raises(InputError, match="'customer' is a object, which no feature or key can be"):
             client.get_online_features("last:items", [{"customer": object()}])
+        with pytest.raises(InputError, match="`entities` is a list with a mapping for each row"):
+            client.get_online_features("last:items", {"customer": ["a"]})  # type: ignore[arg-type]  # columns
+        with pytest.raises(InputError, match="1,001 entities at once"):
+            client.get_online_features("last:items", [{"customer": "a"}] * 1001)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:6566", "ftp://127.0.0.1", "http://", ""])
+def test_what_is_no_address_of_a_server_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no address of a server"):
+        Client(url)
+    with pytest.raises(ConfigurationError, match="is no address of a server"):
+        AsyncClient(url)
 
 
 def test_a_key_travels_and_its_absence_is_told(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_columns_are_written_as_to_json_has_each_value(table: list[tuple[DType, 
 def test_columns_come_back_as_they_were(table: list[tuple[DType, list[Value]]]) -> None:
     written, _ = TableEncoder([dtype for dtype, _ in table]).encode([column for _, column in table])
     for text, (dtype, column) in zip(written, table, strict=True):
-        assert repr(list(column_decoder(dtype)(json.loads(b"[%s]" % text)))) == repr(column)
+        assert repr(list(column_decoder(dtype, "Column 'c'")(json.loads(b"[%s]" % text)))) == repr(column)
 
 
 NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
@@ -97,9 +97,18 @@ def test_each_type_has_its_form(dtype: DType, value: Value, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("dtype", "value"),
-    [(Int64, 1.5), (Int64, True), (Int64, "1.5"), (Float64, "x"), (String, 1), (Bytes, "#"), (Date, "2024-13-01"),
-     (Timestamp, "2024-01-02T12:00:00"), (List(Int64), 1)],
+    [(Int64, 1.5), (Int64, True), (Int64, "1.5"), (Int64, "1_000"), (Int64, " 1"), (Int64, "\u0661"), (Float64, "x"),
+     (Float64, "1_0.5"), (String, 1), (Bytes, "#"), (Date, "2024-13-01"), (Timestamp, "2024-01-02T12:00:00"),
+     (List(Int64), 1)],
 )  # fmt: skip
 def test_a_value_of_another_form_is_refused(dtype: DType, value: JsonValue) -> None:
     with pytest.raises(InputError, match="in JSON form"):
-        column_decoder(dtype)([value])
+        column_decoder(dtype, "Column 'c'")([value])
+
+
+def test_a_value_of_another_form_is_told_with_its_place_as_json_has_it() -> None:
+    with pytest.raises(InputError) as told:
+        column_decoder(Timestamp, "Join key 'seen'")(["2024-01-02T12:00:00Z", True])
+    assert str(told.value) == (
+        "Join key 'seen', row 1: true is no Timestamp in JSON form, such as \"2024-01-02T12:00:00Z\", with its zone."
+    )

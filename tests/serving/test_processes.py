@@ -185,6 +185,16 @@ def test_a_worker_that_dies_is_replaced_and_sigterm_drains(project: FeatureStore
             httpx.get(f"{server.url}/healthz")
 
 
+def test_what_is_applied_is_taken_up_though_nobody_asks(project: FeatureStore) -> None:
+    with running(project.root) as server:
+        define(project.root, PAIRS.format(offset=100))
+        with open_project(project.root) as store:
+            store.apply()
+            store.materialize(day(2))
+        wait_for(lambda: "Serving revision 2" in server.log.read_text(), "the new revision")
+        assert server.features(**QUESTION).json()["views"]["pair"]["version"] == 2
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers through /proc")
 def test_workers_end_when_their_supervisor_was_killed(project: FeatureStore) -> None:
     with running(project.root) as server:

@@ -67,6 +67,7 @@ def test_feasts_push_names_a_source_and_has_instants_without_zone(store: Feature
     [
         ("/v1/push/nothing", {"rows": ROWS}, 404),
         ("/v1/push/last", {"rows": [{"customer": "c"}]}, 422),
+        ("/v1/push/last", {"rows": []}, 422),
         ("/v1/push/last", {"rows": [{**ROWS[0], "amount": "much"}]}, 422),
         ("/v1/push/last", {"rows": {"customer": ["c"], "at": []}}, 422),
         ("/v1/push/last", ROWS, 400),
@@ -78,6 +79,11 @@ def test_a_wrong_push_is_refused_and_writes_nothing(store: FeatureStore, path: s
     refused = ask("POST", path, json=body, headers=headers)
     assert refused.status_code == status, refused.text
     assert _asked(ask, headers) == [None, None]
+
+
+def test_a_push_of_no_rows_is_told_so(store: FeatureStore) -> None:
+    refused = serving(store)("POST", "/v1/push/last", json={"rows": []}, headers=_key(store))
+    assert refused.json()["error"]["message"] == "The rows: there are none; give at least one."
 
 
 def test_a_key_limited_to_other_views_pushes_nothing(store: FeatureStore) -> None:

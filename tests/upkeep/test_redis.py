@@ -38,6 +38,14 @@ def filled(
         yield store, clock
 
 
+def test_upkeep_tells_where_the_store_is_and_not_how_to_get_in(
+    filled: tuple[FeatureStore, Clock], server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURESTORE_ONLINE__URL", f"{server.url}?timeout=1.75")
+    told = CliRunner().invoke(app, ["-C", str(filled[0].root), "maintain", "--dry-run", "--json"])
+    assert (told.exit_code, server.url in told.output, "1.75" in told.output) == (0, True, False)
+
+
 def bought(store: FeatureStore) -> list[object]:
     rows = [{"customer": name} for name in (GONE, STAYS)]
     return list(store.get_online_features(["last:items"], rows, at=day(20)).to_dict()["items"])
