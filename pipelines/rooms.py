@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from pipelines.models.registry import ModelRegistry
 
 
+def predictions_folder(store: FeatureStore) -> Path:
+    """Where a project's predictions are logged."""
+    return store.root / store.configuration.predictions.path
+
+
 class PipelineRooms:
     """What training pipelines of a store's project work with; the store is the caller's to close."""
 
@@ -54,8 +59,7 @@ class PipelineRooms:
         chosen = self.store.configuration.predictions
         if not chosen.sample:
             return None
-        folder = self.store.root / chosen.path
-        settings = LogSettings(folder, chosen.sample, chosen.buffer_rows, chosen.flush_seconds)
+        settings = LogSettings(predictions_folder(self.store), chosen.sample, chosen.buffer_rows, chosen.flush_seconds)
         return VectorLog(settings, self.store.now_us)
 
     @property

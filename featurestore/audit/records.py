@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.arrow import arrow_type
+from featurestore.audit.layout import DEFINITIONS, LABELS, VECTORS
 from featurestore.dtypes import DType
 from featurestore.errors import OfflineStoreError
 from featurestore.files import write_whole
@@ -45,7 +46,6 @@ Found = TypeVar("Found")
 INSTANT = pa.timestamp("us", tz="UTC")
 SCORE = pa.field("score", pa.float64())  # what a model made of the vector; in its log only
 _METADATA = b"featurestore.audit"
-_VECTORS, _DEFINITIONS, _LABELS = "vectors", "definitions", "labels"
 _TIME = "%Y%m%dT%H%M%S"
 _DIGEST_LENGTH = 16
 
@@ -153,14 +153,14 @@ class LogFiles:
     def keep(self, definitions: Definitions) -> str:
         """The digest of a set of definitions, after it is in its place."""
         digest, document = definitions.encoded()
-        path = self.folder / _DEFINITIONS / f"{digest}.json"
+        path = self.folder / DEFINITIONS / f"{digest}.json"
         if not path.exists():
             _write(path, lambda file: file.write(document))
         return digest
 
     def definitions(self, digest: str) -> Definitions:
         """A kept set; raises OfflineStoreError when it is gone or broken."""
-        path = self.folder / _DEFINITIONS / f"{digest}.json"
+        path = self.folder / DEFINITIONS / f"{digest}.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=Definitions)
         except (OSError, msgspec.DecodeError) as error:
@@ -171,12 +171,12 @@ class LogFiles:
 
     def kept_definitions(self) -> list[Path]:
         """The files of all kept sets, each named by its digest."""
-        return sorted((self.folder / _DEFINITIONS).glob("*.json"))
+        return sorted((self.folder / DEFINITIONS).glob("*.json"))
 
     def add(self, facts: FileFacts, vectors: pa.Table) -> Path:
         """Write vectors as a new file and return its path."""
         name = f"{to_datetime(facts.first_us).astimezone(UTC):{_TIME}}-{os.getpid()}-{uuid4().hex[:12]}.parquet"
-        path = self.folder / _VECTORS / (facts.model or facts.service) / name
+        path = self.folder / VECTORS / (facts.model or facts.service) / name
         self.write(path, facts, vectors)
         return path
 
@@ -187,11 +187,11 @@ class LogFiles:
 
     def services(self) -> list[str]:
         """The services, or models, that have a log, in alphabetical order."""
-        return sorted(folder.name for folder in (self.folder / _VECTORS).glob("*") if folder.is_dir())
+        return sorted(folder.name for folder in (self.folder / VECTORS).glob("*") if folder.is_dir())
 
     def files(self, service: str) -> Iterator[tuple[Path, FileFacts]]:
         """The files of a service, or of a model, with what they say of themselves, by time."""
-        for path in sorted((self.folder / _VECTORS / service).glob("*.parquet")):
+        for path in sorted((self.folder / VECTORS / service).glob("*.parquet")):
             yield path, self._facts(path)
 
     def read(self, path: Path) -> pa.Table:
@@ -213,11 +213,11 @@ class LogFiles:
     def new_labels(self, model: str, at_us: int) -> Path:
         """Where labels of a model that are recorded at an instant are to be written."""
         name = f"{to_datetime(at_us).astimezone(UTC):{_TIME}}-{uuid4().hex}.parquet"
-        return self.folder / _LABELS / model / name
+        return self.folder / LABELS / model / name
 
     def labels(self, model: str = "*") -> Iterator[tuple[Path, int]]:
         """The files of labels of a model, by default of all, with the second in which each was recorded, by time."""
-        for path in sorted((self.folder / _LABELS).glob(f"{model}/*.parquet")):
+        for path in sorted((self.folder / LABELS).glob(f"{model}/*.parquet")):
             recorded = datetime.strptime(path.name.partition("-")[0], _TIME).replace(tzinfo=UTC)
             yield path, instant_us(recorded, "recorded")
 

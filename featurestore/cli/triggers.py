@@ -21,7 +21,7 @@ from featurestore.timeline import (
 )
 
 if TYPE_CHECKING:
-    from pipelines.ledger.records import Run
+    from pipelines.ledger.records import Observation, Run
     from pipelines.ledger.triggers import Materialization
     from pipelines.triggers.backtest import BacktestReport
     from pipelines.triggers.explaining import Explanation
@@ -31,7 +31,7 @@ Name = Annotated[str, typer.Argument(help="A training pipeline.")]
 
 
 def tick(as_json: JsonFlag = False) -> None:
-    """Materialize the views that are due, look at all triggers once, and run the pipelines that are to run."""
+    """Materialize the views that are due, join labels, look at all triggers once, and run what is to run."""
     from pipelines.triggers.starting import open_ticker
 
     with open_store() as store:
@@ -54,7 +54,7 @@ def watch(
     from pipelines.triggers.watching import stopping, watch
 
     def seen(report: TickReport) -> None:
-        if as_json and (report.materialized or any(p.observations for p in report.pipelines)):
+        if as_json and (report.materialized or any(p.observations or p.labels for p in report.pipelines)):
             typer.echo(json.dumps(_tick_document(report), ensure_ascii=False))
         elif not as_json:
             for line in _lines(report):
@@ -132,6 +132,8 @@ def _view_line(one: Materialization) -> str:
 def _pipeline_lines(tick: PipelineTick) -> Iterator[str]:
     if tick.busy:
         yield f"{tick.pipeline}: another process is at it"
+    if tick.labels is not None and tick.labels.decision != "IDLE":
+        yield f"{tick.pipeline}: {tick.labels.trigger}: {tick.labels.decision}: {tick.labels.reason}"
     for one in tick.observations:
         run = "" if one.run is None else f", run {one.run}"
         yield f"{tick.pipeline}: {one.trigger}: {one.decision}{run}: {one.reason}"
@@ -143,6 +145,7 @@ def _exit_code(report: TickReport) -> int:
     """1 when a gate refused something, else 2 when something failed."""
     states = {one.state.value for one in report.materialized}
     states |= {tick.run.state.value for tick in report.pipelines if tick.run is not None}
+    states |= {tick.labels.decision.value for tick in report.pipelines if tick.labels is not None}
     return 1 if "REFUSED" in states else 2 if "FAILED" in states else 0
 
 
@@ -163,21 +166,23 @@ def _tick_document(report: TickReport) -> dict[str, object]:
             {
                 "pipeline": tick.pipeline,
                 "busy": tick.busy,
-                "observations": [
-                    {
-                        "trigger": one.trigger,
-                        "decision": one.decision.value,
-                        "run": one.run,
-                        "reason": one.reason,
-                        "document": dict(one.document),
-                    }
-                    for one in tick.observations
-                ],
+                "labels": None if tick.labels is None else _observation_document(tick.labels),
+                "observations": [_observation_document(one) for one in tick.observations],
                 "run": None if tick.run is None else _run_document(tick.run),
                 "waits": tick.waits,
             }
             for tick in report.pipelines
         ],
+    }
+
+
+def _observation_document(one: Observation) -> dict[str, object]:
+    return {
+        "trigger": one.trigger,
+        "decision": one.decision.value,
+        "run": one.run,
+        "reason": one.reason,
+        "document": dict(one.document),
     }
 
 

@@ -69,13 +69,18 @@ class ModelState(StrEnum):
 
 
 class Decision(StrEnum):
-    """What became of a trigger's observation; IDLE: nothing was to be done."""
+    """What became of a trigger's observation; IDLE: nothing was to be done.
+
+    RECORDED and FAILED are of labels: some were joined to predictions, or could not be.
+    """
 
     ACCEPTED = "ACCEPTED"
     COALESCED = "COALESCED"
     SUPPRESSED = "SUPPRESSED"
     EXPIRED = "EXPIRED"
     IDLE = "IDLE"
+    RECORDED = "RECORDED"
+    FAILED = "FAILED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from featurestore.timeline import to_datetime
 from pipelines.definition.pipeline import TrainingPipeline
 from pipelines.frames import Signature, label_values
 from pipelines.models.document import ModelDocument
-from pipelines.rooms import PipelineRooms
-from pipelines.steps.extract import label_spine
+from pipelines.rooms import PipelineRooms, predictions_folder
+from pipelines.steps.extract import known_examples
 
 ID = "prediction_id"
 _INSTANT = pl.Datetime("us", "UTC")
@@ -32,7 +32,10 @@ _KEY = "="  # before the names of join keys and request columns, which may be ca
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What became of `labels` that are not null: `joined` have a prediction, `new` of them were not recorded before."""
+    """What became of `labels` that are not null: `joined` have a prediction.
+
+    `new` of them were not recorded before, or are others and were known no earlier than what was.
+    """
 
     pipeline: str
     labels: int
@@ -67,7 +70,7 @@ def record_labels(
     pipeline = rooms.pipeline(name)
     signature = _signature(rooms, name)
     if frame is None:
-        frame = label_spine(store, pipeline, store.now_us())
+        frame = known_examples(store, pipeline, store.now_us())
     label = given.label or pipeline.labels.name
     _need(frame, [label], name)
     frame = frame.filter(pl.col(label).is_not_null())
@@ -88,8 +91,10 @@ def record_labels(
 def _keep(at: tuple[Path, int], name: str, labels: int, joined: pl.DataFrame) -> Labelled:
     folder, now_us = at
     chosen = joined.select(ID, label="=label", known_at=_utc(joined, "=known_at"))
-    chosen = chosen.sort("known_at").unique(ID, keep="last", maintain_order=True)
-    new = chosen.join(recorded_labels(folder, name), on=[ID, "label"], how="anti")
+    chosen = chosen.sort("known_at", maintain_order=True).unique(ID, keep="last", maintain_order=True)
+    before = chosen.join(recorded_labels(folder, name), on=ID, how="left", suffix="_before")
+    other = (pl.col("label") != pl.col("label_before")) & (pl.col("known_at") >= pl.col("known_at_before"))
+    new = before.filter(pl.col("label_before").is_null() | other).select(ID, "label", "known_at")
     if new.height:
         write_whole(LogFiles(folder).new_labels(name, now_us), new.write_parquet)
     return Labelled(name, labels, joined.height, new.height)
@@ -124,11 +129,6 @@ def _by_time(
         check_sortedness=False,
     )
     return found.filter(pl.col(ID).is_not_null()).unique(ID, keep="first", maintain_order=True)
-
-
-def predictions_folder(store: FeatureStore) -> Path:
-    """Where a project's predictions are logged."""
-    return store.root / store.configuration.predictions.path
 
 
 def logged_predictions(folder: Path, model: str) -> pl.DataFrame:
@@ -180,9 +180,12 @@ def predicted_scores(folder: Path, model: str, version: int | None, *, length_us
 
 
 def recorded_labels(folder: Path, model: str) -> pl.DataFrame:
-    """The label of each prediction that has one, as it was known last: prediction_id, label, known_at."""
+    """The label of each prediction that has one, as it was known last, and then recorded last.
+
+    Columns: prediction_id, label, known_at.
+    """
     frames = [pl.DataFrame(schema=_RECORDED), *(pl.read_parquet(path) for path, _ in LogFiles(folder).labels(model))]
-    return pl.concat(frames).sort("known_at").unique(ID, keep="last", maintain_order=True)
+    return pl.concat(frames).sort("known_at", maintain_order=True).unique(ID, keep="last", maintain_order=True)
 
 
 def _signature(rooms: PipelineRooms, name: str) -> Signature:

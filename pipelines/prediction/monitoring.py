@@ -19,8 +19,8 @@ from pipelines.definition.pipeline import TrainingPipeline
 from pipelines.definition.triggers import PerformanceDrop
 from pipelines.gates.bootstrap import interval
 from pipelines.metrics import measured
-from pipelines.prediction.labels import ID, predicted_scores, predictions_folder, recorded_labels
-from pipelines.rooms import PipelineRooms
+from pipelines.prediction.labels import ID, predicted_scores, recorded_labels
+from pipelines.rooms import PipelineRooms, predictions_folder
 
 CONFIDENCE, SAMPLES = 0.95, 200
 

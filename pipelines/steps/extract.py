@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ from featurestore.plan.fingerprint import meaning
 from featurestore.plan.views import scan_of
 from featurestore.project.records import record_of
 from featurestore.store import FeatureStore
-from featurestore.timeline import duration_us, format_instant, to_datetime
+from featurestore.timeline import duration_us, format_instant, instant_us, to_datetime
 from pipelines.definition.labels import LabelSource
 from pipelines.definition.pipeline import TrainingPipeline
 
@@ -45,6 +45,17 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def label_spine(store: FeatureStore, pipeline: TrainingPipeline, as_of_us: int) -> pl.DataFrame:
+    """What `known_examples` gives; raises InputError when there is none."""
+    spine = known_examples(store, pipeline, as_of_us)
+    if spine.is_empty():
+        raise InputError(
+            f"Pipeline '{pipeline.name}': no example of source '{pipeline.labels.source.name}' has a label that was "
+            f"known at {format_instant(as_of_us)}; wait for labels, or look at label, where and known_at."
+        )
+    return spine
+
+
+def known_examples(store: FeatureStore, pipeline: TrainingPipeline, as_of_us: int) -> pl.DataFrame:
     """The examples whose label is not null and was known at `as_of_us`, ordered by instant, then by all columns.
 
     Columns: the keys and request columns of the service, the labels' own keys, instant, known_at, label. Raises
@@ -57,13 +68,19 @@ def label_spine(store: FeatureStore, pipeline: TrainingPipeline, as_of_us: int) 
     columns = dict.fromkeys((*needed, *(name for name, _ in plan.request), *labels.keys))
     query = spine_query(labels, scan.name, columns, (as_of_us, pipeline.window))
     with store.engine.query(query, (scan,)) as reader:
-        spine = pl.DataFrame(reader.read_all())
-    if spine.is_empty():
-        raise InputError(
-            f"Pipeline '{pipeline.name}': no example of source '{labels.source.name}' has a label that was known at "
-            f"{format_instant(as_of_us)}; wait for labels, or look at label, where and known_at."
-        )
-    return spine
+        return pl.DataFrame(reader.read_all())
+
+
+def next_known_us(store: FeatureStore, pipeline: TrainingPipeline, as_of_us: int) -> int | None:
+    """When, after `as_of_us`, the next label of an example becomes known that the source has already; None: never."""
+    labels = pipeline.labels
+    scan = scan_of(applied_source(store, labels), str(store.root))
+    known = _instant(labels.known_at)
+    conditions = [known > _literal(as_of_us), *_are_examples(labels)]
+    query = exp.select(exp.Min(this=known).as_("next")).from_(exp.table_(scan.name, quoted=True)).where(*conditions)
+    with store.engine.query(query.sql("duckdb"), (scan,)) as reader:
+        (found,) = reader.read_all().column("next").to_pylist()
+    return None if found is None else instant_us(found, labels.known_at)
 
 
 def applied_source(store: FeatureStore, labels: LabelSource) -> SourceRecord:
@@ -82,19 +99,16 @@ def spine_query(labels: LabelSource, table: str, columns: Iterable[str], until: 
     """The SQL of the spine; `until` is the instant by which labels are known, and how far back examples go."""
     as_of_us, window = until
     instant, known = _instant(labels.timestamp), _instant(labels.known_at)
-    label = sqlglot.parse_one(labels.label, dialect="duckdb")
     as_of = _literal(as_of_us)
-    conditions = [instant < as_of, known <= as_of, exp.not_(exp.paren(label).is_(exp.null()))]
+    conditions = [instant < as_of, known <= as_of, *_are_examples(labels)]
     if window is not None:
         conditions.append(instant >= _literal(as_of_us - duration_us(window)))
-    if labels.where is not None:
-        conditions.append(exp.paren(sqlglot.parse_one(labels.where, dialect="duckdb")))
     names = [name for name in dict.fromkeys(columns) if name not in (labels.timestamp, labels.known_at)]
     times = dict.fromkeys((labels.timestamp, labels.known_at))
     chosen = [
         *(_column(name) for name in names),
         *(exp.alias_(_instant(name), name, quoted=True) for name in times),
-        exp.alias_(exp.paren(label), labels.name, quoted=True),
+        exp.alias_(_label(labels), labels.name, quoted=True),
     ]
     query = exp.select(*chosen).from_(exp.table_(table, quoted=True)).where(*conditions)
     ordered = exp.select("*").from_(query.subquery("examples"))
@@ -160,6 +174,17 @@ def extract(store: FeatureStore, pipeline: TrainingPipeline, spine: pl.DataFrame
         left_out=known - spine.height,
         outputs=dataset.manifest.outputs,
     )
+
+
+def _are_examples(labels: LabelSource) -> Iterator[exp.Expression]:
+    """What holds for the rows of the source that are examples, once their label is known."""
+    yield exp.not_(_label(labels).is_(exp.null()))
+    if labels.where is not None:
+        yield exp.paren(sqlglot.parse_one(labels.where, dialect="duckdb"))
+
+
+def _label(labels: LabelSource) -> exp.Expression:
+    return exp.paren(sqlglot.parse_one(labels.label, dialect="duckdb"))
 
 
 def _instant(name: str) -> exp.Expression:

@@ -22,13 +22,15 @@ from pipelines.triggers.plans import TriggerPlan
 
 @dataclass(frozen=True, slots=True)
 class DataState:
-    """The tables of those views that have committed something; `digest` changes with any commit and any label file.
+    """The tables of those views that have committed something; `digest` changes with any commit and with `labels`.
 
-    `missing` says of each other view why there is nothing to learn from.
+    `labels` is the digest of what labels come from. `missing` says of each other view why there is nothing to learn
+    from.
     """
 
     views: Mapping[str, TableState]
     digest: str
+    labels: str
     missing: tuple[str, ...]
 
 
@@ -43,15 +45,23 @@ def data_state(store: FeatureStore, ledger: Ledger, plan: TriggerPlan, catalog: 
             missing.append(f"view '{name}' has committed nothing yet")
         else:
             views[name] = state
-    labels = [list(_label_files(store.root, path)) for path in plan.labels]
-    versions = [(name, state.table, state.version) for name, state in views.items()]
-    digest = hashlib.sha256(msgspec.json.encode([versions, labels])).hexdigest()[:16]
-    return DataState(views, digest, tuple(missing))
+    read = [catalog.views[name] for name in plan.label_views if name in catalog.views]
+    labels = digest_of(
+        [list(_label_files(store.root, path)) for path in plan.labels],
+        [(table, newest_version(_place(store, table))) for table in map(table_name, read)],
+    )
+    digest = digest_of([(name, state.table, state.version) for name, state in views.items()], labels)
+    return DataState(views, digest, labels, tuple(missing))
+
+
+def digest_of(*parts: object) -> str:
+    """The digest of what JSON can say."""
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
 def table_state(store: FeatureStore, ledger: Ledger, table: str) -> TableState | None:
     """The newest version of an offline table; None when nothing was ever committed."""
-    version = newest_version(store.root / store.configuration.offline.path / "views" / table)
+    version = newest_version(_place(store, table))
     if version is None:
         return None
     with ledger.reading() as connection:
@@ -65,6 +75,10 @@ def table_state(store: FeatureStore, ledger: Ledger, table: str) -> TableState |
     with ledger.writing() as connection:
         set_table(connection, state)
     return state
+
+
+def _place(store: FeatureStore, table: str) -> Path:
+    return store.root / store.configuration.offline.path / "views" / table
 
 
 def newest_version(table: Path) -> int | None:

@@ -152,9 +152,9 @@ def is_news(noted: Noted, before: Noted | None) -> bool:
     """Whether what was noted differs from what was noted of the trigger before.
 
     A level that goes on while the run that it started or joined waits tells nothing new, nor does a time that has not
-    come yet.
+    come yet. Labels that were recorded are news each time.
     """
-    if before is None:
+    if before is None or noted.decision is Decision.RECORDED:
         return True
     if noted.edge and noted.decision is Decision.IDLE:
         return False

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from featurestore.definitions import CsvSource, DeltaSource, ParquetSource, SqlSource
-from featurestore.definitions.sources import TableSource
+from featurestore.definitions.sources import TableSource, ViewSource
 from featurestore.errors import UnknownNameError
 from featurestore.timeline import duration_us, format_duration
 from pipelines.definition.data_gate import Drift
@@ -33,8 +33,8 @@ class TriggerPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A pipeline as its triggers see it.
 
     `declared` are its triggers with their kinds, in order. `views` are those that it reads, `features` what of them it
-    learns from, `window_us` how far back. `labels` are the paths that its labels come from. `drift` are the thresholds
-    of its Drift check.
+    learns from, `window_us` how far back. `labels` are the paths that its labels come from, `label_views` the views.
+    `drift` are the thresholds of its Drift check.
     """
 
     pipeline: str
@@ -43,6 +43,7 @@ class TriggerPlan(msgspec.Struct, frozen=True, kw_only=True):
     views: tuple[str, ...]
     features: tuple[tuple[str, str], ...]
     labels: tuple[str, ...]
+    label_views: tuple[str, ...]
     drift: dict[str, float]
     window_us: int | None = None
 
@@ -116,6 +117,7 @@ def trigger_plan(pipeline: TrainingPipeline) -> TriggerPlan:
         views=tuple(dict.fromkeys(part.view.name for part in parts)),
         features=tuple(dict.fromkeys((part.view.name, feature) for part in parts for feature in part.features)),
         labels=tuple(_paths(pipeline.labels.source)),
+        label_views=tuple(dict.fromkeys(_views(pipeline.labels.source))),
         drift=dict(checks[0].thresholds) if checks else {},
         window_us=None if pipeline.window is None else duration_us(pipeline.window),
     )
@@ -129,6 +131,16 @@ def _paths(source: TableSource) -> Iterator[str]:
         case SqlSource():
             for part in source.tables:
                 yield from _paths(part)
+
+
+def _views(source: TableSource) -> Iterator[str]:
+    """The views whose steps a source reads, in the end."""
+    match source:
+        case ViewSource(view=view):
+            yield view.name
+        case SqlSource():
+            for part in source.tables:
+                yield from _views(part)
 
 
 def _declaring(root: Path, folder: str) -> Iterator[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from featurestore.cron import Cron
 from featurestore.timeline import duration_us, format_duration, format_instant
@@ -53,7 +55,8 @@ class Facts:
     """What readings are made of: the state of each view's table, and `base`, what the last run that trained began with.
 
     `data` is the digest of all data, `champion` the run whose model is live. `seen` has the document of each trigger's
-    last reading. `drift` and `judged` are asked only where a trigger needs them; windows come in order of time.
+    last reading. `drift` and `judged` are asked only where a trigger needs them; windows come in order of time. While
+    `recorded` is the same no label was recorded; None: nobody knows.
     """
 
     now_us: int
@@ -64,6 +67,7 @@ class Facts:
     seen: Mapping[str, Mapping[str, object]]
     drift: Callable[[DataDrift], Sequence[Moved]]
     judged: Callable[[PerformanceDrop], Sequence[JudgedWindow]]
+    recorded: int | None = None
 
 
 def to_the_second(instant_us: int) -> str:
@@ -161,6 +165,28 @@ def _moved_document(moved: Moved) -> dict[str, object]:
 
 
 def _performance(name: str, trigger: PerformanceDrop, facts: Facts) -> Reading:
+    """Judged anew only when labels were recorded, the champion has changed, or another window has ripened."""
+    of = {
+        "rule": msgspec.to_builtins(trigger),
+        "champion": facts.champion,
+        "since": None if facts.base is None else facts.base.run,
+        "recorded": facts.recorded,
+        "ripens_us": _ripens_us(trigger, facts.now_us),
+    }
+    seen = facts.seen.get(name, {})
+    if facts.recorded is not None and of.items() <= seen.items():
+        return Reading(name, bool(seen["fired"]), str(seen["says"]), document=seen)
+    read = _performance_now(name, trigger, facts)
+    return replace(read, document={**read.document, **of, "fired": read.fired, "says": read.says})
+
+
+def _ripens_us(trigger: PerformanceDrop, now_us: int) -> int:
+    """When the next window can be judged, of those that begin at multiples of their length."""
+    length_us, delay_us = duration_us(trigger.window), duration_us(trigger.label_delay)
+    return ((now_us - delay_us) // length_us + 1) * length_us + delay_us
+
+
+def _performance_now(name: str, trigger: PerformanceDrop, facts: Facts) -> Reading:
     since_us = facts.base.as_of_us if facts.base else 0
     windows = [window for window in facts.judged(trigger) if window.start_us >= since_us][-trigger.windows :]
     if len(windows) < trigger.windows:

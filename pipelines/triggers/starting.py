@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from featurestore.audit.layout import LABELS, VECTORS, changed_ns
 from pipelines.calling import call_person
 from pipelines.definition.triggers import DataDrift, PerformanceDrop
-from pipelines.ledger.records import CodeVersion, Run
+from pipelines.ledger.records import CHAMPION_ALIAS, CodeVersion, Run
 from pipelines.ledger.triggers import RunBase
-from pipelines.rooms import PipelineRooms
+from pipelines.rooms import PipelineRooms, predictions_folder
+from pipelines.triggers.labelling import Joined, Labelling
 from pipelines.triggers.leases import held
 from pipelines.triggers.plans import TriggerPlan
 from pipelines.triggers.readings import JudgedWindow, Moved
@@ -27,17 +29,34 @@ def live_judged(rooms: PipelineRooms) -> Judged:
     """What judges the predictions of each champion by the labels that were recorded."""
 
     def windows(plan: TriggerPlan, trigger: PerformanceDrop) -> Sequence[JudgedWindow]:
-        # frames take a while to import, and most looks need none
-        from pipelines.ledger.records import CHAMPION_ALIAS
-        from pipelines.prediction.monitoring import judged, live_windows
-
         champion = rooms.ledger.alias(plan.pipeline, CHAMPION_ALIAS)
         if champion is None:
             return ()
+        # frames take a while to import, and most looks need none
+        from pipelines.prediction.monitoring import judged, live_windows
+
         found = judged(live_windows(rooms, plan.pipeline, trigger, version=champion, samples=0))
         return [JudgedWindow(w.start_us, w.end_us, w.value, w.labels) for w in found if w.value is not None]
 
     return windows
+
+
+def labelling_of(rooms: PipelineRooms) -> Labelling:
+    """Joins labels to the predictions that a project has logged."""
+    folder = predictions_folder(rooms.store)
+
+    def join(name: str) -> Joined:
+        # frames take a while to import, and most looks need none
+        from pipelines.prediction.labels import record_labels
+        from pipelines.steps.extract import next_known_us
+
+        as_of_us = rooms.store.now_us()  # before the labels are read, so that none falls between
+        found = record_labels(rooms.store, name)
+        return Joined(found.new, next_known_us(rooms.store, rooms.pipeline(name), as_of_us))
+
+    return Labelling(
+        join, lambda name: changed_ns(folder, VECTORS, name), lambda name: changed_ns(folder, LABELS, name) or 0
+    )
 
 
 def open_ticker(store: FeatureStore, judged: Judged | None = None) -> Ticker:
@@ -56,7 +75,12 @@ def open_ticker(store: FeatureStore, judged: Judged | None = None) -> Ticker:
 
         return measured_drift(history_of(store), plan, trigger, base, views)
 
-    outside = Outside(drifts, judged or live_judged(rooms), lambda event: call_person(alerts, store.root, event))
+    outside = Outside(
+        drifts,
+        judged or live_judged(rooms),
+        lambda event: call_person(alerts, store.root, event),
+        labelling_of(rooms),
+    )
     return Ticker(store, rooms.ledger, LocalRunner(rooms), outside, rooms.folder / "leases")
 
 

@@ -28,9 +28,10 @@ from pipelines.ledger.triggers import (
     see_again,
     set_base,
 )
-from pipelines.triggers.data import data_state
+from pipelines.triggers.data import data_state, digest_of
 from pipelines.triggers.decision import BREAKER, NEW, Decided, Noted, decide, is_news
 from pipelines.triggers.features import FeaturesOnTime
+from pipelines.triggers.labelling import LABELS, Labelling, is_due, joined, needs_labels
 from pipelines.triggers.plans import Plans, TriggerPlan, current_plans
 from pipelines.triggers.readings import Facts, JudgedWindow, Moved, read
 from pipelines.triggers.standing import read_known
@@ -61,18 +62,20 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What is asked and told outside the store: drift of features, judged windows of predictions, a person."""
+    """What is asked and told outside: drift of features, labels and judged windows of predictions, a person."""
 
     drifts: Drifts
     judged: Judged
     call: Caller
+    labelling: Labelling
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineTick:
     """What was decided for a pipeline: the observations that are new, the run that it ran or that waits.
 
-    `waits` says why it waits, `busy` that another process is at the pipeline.
+    `waits` says why it waits, `busy` that another process is at the pipeline. `labels`: what came of joining labels to
+    predictions; None when that was not due.
     """
 
     pipeline: str
@@ -80,6 +83,7 @@ class PipelineTick:
     run: Run | None = None
     waits: str | None = None
     busy: bool = False
+    labels: Observation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,10 @@ class Ticker:
             if not mine:
                 return PipelineTick(plan.pipeline, busy=True)
             look = _Look(self, plan, plans.definition, catalog)
+            labels = look.join_labels()
             decided, waiting, observations = look.settle()
-            return PipelineTick(plan.pipeline, observations, self._act(look, decided, waiting), waits=decided.waits)
+            run = self._act(look, decided, waiting)
+            return PipelineTick(plan.pipeline, observations, run, waits=decided.waits, labels=labels)
 
     def _act(self, look: _Look, decided: Decided, waiting: int | None) -> Run | None:
         """Do what was decided; the run that it is about, as it is afterwards."""
@@ -164,6 +170,20 @@ class _Look:
         self.holds = (*self.data.missing, *late)
         with ticker.ledger.reading() as connection:
             self.known = read_known(connection, plan.pipeline)
+
+    def join_labels(self) -> Observation | None:
+        """Join labels that became known to predictions, and write down what came of it; None when nothing is due."""
+        labelling, name = self.ticker.outside.labelling, self.plan.pipeline
+        predicted = labelling.predicted(name) if needs_labels(self.plan) else None
+        if predicted is None:
+            return None
+        rests_on = digest_of(self.definition, self.data.labels, predicted)
+        if not is_due(self.known.memory.get(LABELS), rests_on, self.now_us):
+            return None
+        note = joined(lambda: labelling.join(name), rests_on)
+        with self.ticker.ledger.writing() as connection:
+            written = self._write(connection, [note], None)
+        return written[0] if written else self._observation(note)
 
     def settle(self) -> tuple[Decided, int | None, tuple[Observation, ...]]:
         """Decide, and write it down: what was decided, the run that waits then, the observations that are new."""
@@ -252,6 +272,7 @@ class _Look:
             seen={trigger: seen.document for trigger, seen in self.known.memory.items()},
             drift=lambda trigger: outside.drifts(plan, trigger, self._base(champion), views) if champion else (),
             judged=lambda trigger: outside.judged(plan, trigger),
+            recorded=outside.labelling.recorded(plan.pipeline),
         )
 
     def _base(self, run: Run) -> RunBase:

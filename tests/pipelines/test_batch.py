@@ -11,8 +11,9 @@ from featurestore.audit.records import LogFiles
 from featurestore.errors import InputError
 from featurestore.store import FeatureStore
 from pipelines.prediction.batch import BatchPredictor
-from pipelines.prediction.labels import logged_predictions, predictions_folder
+from pipelines.prediction.labels import logged_predictions
 from pipelines.promotion import approve
+from pipelines.rooms import predictions_folder
 from serving.app import create_app
 from tests.pipelines.projects import Shop, day, make_project, opened, served_here
 from tests.pipelines.test_labels import orders_of

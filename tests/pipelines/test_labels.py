@@ -15,11 +15,12 @@ import pytest
 
 from featurestore.errors import InputError
 from featurestore.store import FeatureStore
-from pipelines.prediction.labels import LabelColumns, logged_predictions, predictions_folder, record_labels
+from pipelines.prediction.labels import LabelColumns, logged_predictions, record_labels
 from pipelines.prediction.monitoring import WindowState, live_windows, rule_of
 from pipelines.promotion import approve
-from pipelines.rooms import PipelineRooms
+from pipelines.rooms import PipelineRooms, predictions_folder
 from pipelines.triggers.starting import open_ticker
+from pipelines.triggers.ticking import PipelineTick
 from serving.app import create_app
 from tests.pipelines.projects import MODEL_GATE, Clock, Shop, day, make_project, opened, served_here
 from tests.serving.servers import PROGRAM, Asker, command
@@ -69,9 +70,15 @@ def test_labels_are_joined_to_the_last_prediction_of_their_entity_and_trigger_a_
     assert (found.joined, found.new) == (31, 31)  # an order each 24 minutes, both ends included
     shop.clock.at = day(27)
     assert [window.state.value for window in live_windows(rooms, "returned", rule)] == ["FEW_LABELS", "FEW_LABELS"]
+    (pipeline,) = open_ticker(shop.store).tick().pipelines  # which joins what became known, and then judges
+    assert pipeline.labels is not None
+    assert (pipeline.labels.reason, pipeline.labels.document["next_us"]) == (
+        "89 new labels of predictions", shop_us(27) + 24 * 60_000_000,
+    )  # fmt: skip
+    assert "of 2 windows" in " ".join(observation.reason for observation in pipeline.observations)
+    assert open_ticker(shop.store).tick().pipelines == (PipelineTick("returned"),)  # neither is done again
     found = record_labels(shop.store, "returned")
-    assert (found.joined, found.new) == (120, 89)
-    assert record_labels(shop.store, "returned").new == 0
+    assert (found.joined, found.new) == (120, 0)
     first, second = live_windows(rooms, "returned", rule)
     assert (first.start_us, first.predictions, first.labels, first.version) == (shop_us(24), 60, 60, 1)
     for window in (first, second):
@@ -80,11 +87,10 @@ def test_labels_are_joined_to_the_last_prediction_of_their_entity_and_trigger_a_
         assert window.value is not None
         assert window.high is not None
         assert 0.3 < window.low < window.value < window.high <= 1
-    assert "of 2 windows" in performance(shop)
-
     logged = logged_predictions(predictions_folder(shop.store), "returned")
     wrong = logged.select("prediction_id", came_back=(pl.col("score") < pl.col("score").median()).cast(pl.Int64))
     assert record_labels(shop.store, "returned", wrong).joined == 120
+    assert record_labels(shop.store, "returned").new == 0  # those of the source were known before
     told = json.loads(command(shop.root, "pipeline", "monitor", "returned", "--json"))
     assert [window["value"] < 0.2 for window in told["windows"]] == [True, True]
     shown = command(shop.root, "pipeline", "monitor", "returned")
@@ -100,11 +106,6 @@ def test_labels_are_joined_to_the_last_prediction_of_their_entity_and_trigger_a_
 
 def shop_us(number: int) -> int:
     return int(day(number).timestamp()) * 1_000_000
-
-
-def performance(shop: Shop) -> str:
-    (pipeline,) = open_ticker(shop.store).tick().pipelines
-    return " ".join(observation.reason for observation in pipeline.observations)
 
 
 def test_wrong_labels_are_refused_in_a_sentence(shop: Shop) -> None:

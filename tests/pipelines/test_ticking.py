@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.ledger.records import Run, RunState
+from pipelines.triggers.explaining import explain
+from pipelines.triggers.labelling import Joined
 from pipelines.triggers.leases import held
+from pipelines.triggers.plans import current_plans
 from pipelines.triggers.readings import JudgedWindow, Moved
-from tests.pipelines.ticks import Shop, opened, us
+from tests.pipelines.ticks import Shop, opened, told, us
 
 NIGHTLY = '[Schedule("0 3 * * *")]'
 ROWS = '[NewData("spend", min_rows=24)]'
@@ -193,6 +196,61 @@ def test_worse_performance_in_each_window_starts_a_run(shop: Shop) -> None:
     until = "up to 2013-03-04T00:00:00Z"
     assert shop.told("03-04 01:00") == [f"{name}: ACCEPTED 1: roc_auc 0.610, 0.600 {until}, below 0.62 in each window"]
     assert shop.told("03-04 02:00") == [f"{name}: IDLE: 0 of 2 windows are judged since run 1 began"]
+
+
+def test_labels_are_joined_when_something_has_changed_or_another_becomes_known(shop: Shop) -> None:
+    """At most once a minute; `shop.labels` holds what comes of each joining, and one too many would raise."""
+    shop.declare('[PerformanceDrop("roc_auc", below=0.62)]', schedule="None")
+
+    def labels(at: str) -> str | None:
+        (pipeline,) = shop.tick(at).pipelines
+        return None if pipeline.labels is None else told(pipeline.labels)
+
+    assert labels("03-01 01:00:00") is None  # nothing was predicted
+    shop.asked, shop.labels = 1, [Joined(31, None)]
+    assert labels("03-01 01:00:30") == "labels: RECORDED: 31 new labels of predictions"
+    assert labels("03-01 02:00") is None
+    shop.asked, shop.labels = 2, [Joined(0, us("03-01 05:00"))]  # more was predicted
+    assert labels("03-01 03:00:00") == "labels: IDLE: no prediction has a label that was not recorded yet"
+    shop.asked, shop.labels = 3, [Joined(2, us("03-01 05:00"))]
+    assert labels("03-01 03:00:59") is None  # too soon
+    assert labels("03-01 03:01:00") == "labels: RECORDED: 2 new labels of predictions"
+    shop.labels = [Joined(2, None)]
+    assert labels("03-01 04:59") is None
+    assert labels("03-01 05:00") == "labels: RECORDED: 2 new labels of predictions"
+    shop.click("03-09 00:00", per_hour=2)  # the labels' file is another one
+    shop.labels = [Joined(7, None)]
+    assert labels("03-01 06:00") == "labels: RECORDED: 7 new labels of predictions"
+    kept = shop.ledger.observations("risk", trigger="labels")
+    assert [one.reason.partition(" ")[0] for one in kept] == ["7", "2", "2", "no", "31"]
+
+
+def test_labels_that_cannot_be_joined_are_told_and_keep_nothing_from_running(shop: Shop) -> None:
+    shop.declare('[PerformanceDrop("roc_auc", below=0.62), Schedule("0 3 * * *")]')
+    shop.tick("03-01 02:30")
+    shop.asked, shop.labels = 1, [OSError("the disk is away")] * 4
+    (pipeline,) = shop.tick("03-01 03:00").pipelines
+    assert pipeline.labels is not None
+    assert told(pipeline.labels) == (
+        "labels: FAILED: labels cannot be joined to predictions: OSError: the disk is away"
+    )
+    assert shop.runs == [(1, "03-01T03:00")]
+    tried = [at for at in range(1, 9) if shop.tick(f"03-01 03:0{at}").pipelines[0].labels is not None]
+    assert tried == [1, 3, 7]  # after pauses that grow
+    plan = current_plans(shop.root, "defs", shop.ledger).plan("risk")
+    events = explain(shop.ledger, plan, shop.now_us, None, 50).events
+    (failed,) = [event for event in events if event.whom == "labels"]
+    assert failed.why.endswith("the disk is away (4 times, at last at 2013-03-01T03:07:00Z)")
+    shop.labels = [Joined(1, None)]
+    (pipeline,) = shop.tick("03-01 03:15").pipelines
+    assert pipeline.labels is not None
+    assert told(pipeline.labels) == "labels: RECORDED: 1 new labels of predictions"
+
+
+def test_labels_are_joined_only_for_pipelines_that_go_by_them(shop: Shop) -> None:
+    shop.declare(NIGHTLY)
+    shop.asked = 1
+    assert shop.tick("03-01 02:30").pipelines[0].labels is None
 
 
 def test_triggers_that_fire_within_the_debounce_join_one_run(shop: Shop) -> None:

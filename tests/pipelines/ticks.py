@@ -14,6 +14,7 @@ from pipelines.definition.triggers import DataDrift, PerformanceDrop
 from pipelines.ledger import Ledger, open_ledger
 from pipelines.ledger.records import CodeVersion, GateResult, Observation, Run, RunState, Verdict
 from pipelines.ledger.triggers import RunBase
+from pipelines.triggers.labelling import Joined, Labelling
 from pipelines.triggers.leases import held
 from pipelines.triggers.plans import TriggerPlan
 from pipelines.triggers.readings import JudgedWindow, Moved
@@ -61,6 +62,9 @@ class Shop:
     calls: list[Mapping[str, object]] = field(default_factory=list)
     runs: list[tuple[int, str]] = field(default_factory=list)
     deaf: bool = False
+    asked: int | None = None
+    recorded: int | None = None
+    labels: list[Joined | Exception] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not (self.root / "featurestore.toml").exists():  # other processes may be reading it
@@ -127,6 +131,15 @@ class Shop:
     def windows(self, plan: TriggerPlan, trigger: PerformanceDrop) -> Sequence[JudgedWindow]:
         return self.judged
 
+    def predicted(self, pipeline: str) -> int | None:
+        return self.asked
+
+    def join(self, pipeline: str) -> Joined:
+        found = self.labels.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
     def call(self, event: Mapping[str, object]) -> str:
         if self.deaf:
             raise ConnectionError("nobody is there")
@@ -137,7 +150,9 @@ class Shop:
 
     @property
     def ticker(self) -> Ticker:
-        outside = Outside(self.drifts, self.windows, self.call)
+        outside = Outside(
+            self.drifts, self.windows, self.call, Labelling(self.join, self.predicted, lambda _: self.recorded)
+        )
         return Ticker(self.store, self.ledger, self, outside, self.root / "leases")
 
     def tick(self, at: str) -> TickReport:
