@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
-from starlette.types import Message
+from starlette.types import Message, Send
 
 Scalar: TypeAlias = str | int | float | bool | None
 JsonValue: TypeAlias = Scalar | list[Scalar]  # what an entity or a request may hold: nothing is nested deeper
@@ -40,6 +40,25 @@ class Request:
     caller: str = ""
     limited_to: frozenset[str] | None = None
     labels: dict[str, str] = field(default_factory=dict)
+
+
+class Exchange(Protocol):
+    """Bodies and answers in one piece: what a server may offer beside messages, among `extensions`."""
+
+    def is_of(self, send: Send) -> bool:
+        """Whether this is the server's own `send`, so that nobody between wants to see the messages."""
+        ...
+
+    def body(self) -> bytes | None:
+        """The request's body when all of it is here; None when the rest must be waited for."""
+        ...
+
+    def send(self, answer: Answer) -> bool:
+        """Whether the answer was sent; if not, it is to be sent by messages."""
+        ...
+
+
+EXCHANGE = "featurestore.exchange"  # the name of that extension
 
 
 def messages_of(answer: Answer) -> tuple[Message, Message]:

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
 from serving.errors import Refused, error_answer, unavailable
-from serving.exchange import Answer, Request, messages_of
+from serving.exchange import EXCHANGE, Answer, Exchange, Request, messages_of
 from serving.load import Load
 from serving.routes import Match, Route, RouteTable
 
 Result = TypeVar("Result")
+
+_NONE: Mapping[str, Any] = {}
 
 Guard: TypeAlias = Callable[[Route, Request], Awaitable[None] | None]  # raises Refused, at once or when awaited
 
@@ -74,41 +76,51 @@ class Gate:
             return
         began = time.perf_counter()
         request = Request(dict(scope["headers"]), query=scope["query_string"])
+        exchange: Exchange | None = scope.get("extensions", _NONE).get(EXCHANGE)
+        if exchange is not None and not exchange.is_of(send):
+            exchange = None
         match: Match | None = None
-        sent = _Sent(send)
+        passed_on: _Sent | None = None
         try:
             match = self.table.find(scope["method"], scope["path"])
-            answer = await self._pass(match, request, scope, receive, sent)
+            request.path = match.path
+            answer = await self._pass(match.route, request, exchange, receive)
+            if answer is None:
+                passed_on = _Sent(send)
+                await self._pass_on(match.route, request, scope, receive, passed_on)
         except Exception as error:  # noqa: BLE001 -- the process's edge: whatever happens becomes an answer
-            answer = None if sent.status else error_answer(error)
-        if answer is not None and sent.status is None:
-            start, body = messages_of(answer)
-            await sent(start)
-            await sent(body)
+            answer = error_answer(error) if passed_on is None or not passed_on.status else None
+        if answer is not None and (exchange is None or not exchange.send(answer)):
+            for message in messages_of(answer):
+                await send(message)
+        status = answer.status if answer is not None else (passed_on and passed_on.status) or 0
         seconds = time.perf_counter() - began
         for observer in self._observers:
-            observer.answered(match.route if match else None, request, sent.status or 0, seconds)
+            observer.answered(match.route if match else None, request, status, seconds)
 
-    async def _pass(
-        self, match: Match, request: Request, scope: Connection, receive: Receive, send: _Sent
-    ) -> Answer | None:
-        """The answer of a hot route; None when the cold application has sent it."""
-        route, limits = match.route, self._limits
-        request.path = match.path
+    async def _pass(self, route: Route, request: Request, exchange: Exchange | None, receive: Receive) -> Answer | None:
+        """The answer of a hot route; None when the cold application is to send it."""
+        limits = self._limits
         for guard in self._guards:
             judged = guard(route, request)
             if judged is not None:
                 await judged
-        request.body = await read_body(receive, request, limits)
-        seconds = limits.deadline_seconds if route.seconds is None else route.seconds
+        check_head(request, limits)
+        body = None if exchange is None else exchange.body()
+        request.body = await read_body(receive, limits) if body is None else checked_size(body, limits)
+        if route.hot is None:
+            return None
         with self._load.admitted(route, request):
-            if route.hot is not None:
-                answer = route.hot(request)
-                if isinstance(answer, Answer):
-                    return answer
-                return await within(answer, seconds)
+            answer = route.hot(request)
+            if isinstance(answer, Answer):
+                return answer
+            return await within(answer, limits.deadline_seconds if route.seconds is None else route.seconds)
+
+    async def _pass_on(self, route: Route, request: Request, scope: Connection, receive: Receive, send: _Sent) -> None:
+        """Let the cold application answer."""
+        seconds = self._limits.deadline_seconds if route.seconds is None else route.seconds
+        with self._load.admitted(route, request):
             await within(self._cold(scope, _replayed(request.body, receive), send), seconds)
-        return None
 
 
 class _Sent:
@@ -126,14 +138,25 @@ class _Sent:
         return self._send(message)
 
 
-async def read_body(receive: Receive, request: Request, limits: Limits) -> bytes:
-    """The whole body; raises Refused when it is too large (413), arrives too slowly (408) or is compressed (415)."""
+def check_head(request: Request, limits: Limits) -> None:
+    """Raise Refused for a body that is compressed (415) or is said to be too large (413)."""
     encoding = request.headers.get(b"content-encoding", b"identity")
     if encoding != b"identity":
         raise Refused(415, "UnsupportedEncoding", "Bodies are taken as they are; send this one without compression.")
     declared = request.headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > limits.body_bytes:
         raise _too_large(limits)
+
+
+def checked_size(body: bytes, limits: Limits) -> bytes:
+    """The body; raises Refused when it is too large (413)."""
+    if len(body) > limits.body_bytes:
+        raise _too_large(limits)
+    return body
+
+
+async def read_body(receive: Receive, limits: Limits) -> bytes:
+    """The whole body; raises Refused when it is too large (413) or arrives too slowly (408)."""
     chunks: list[bytes] = []
     size = 0
     patience = _Patience(limits.receive_seconds)

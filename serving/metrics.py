@@ -22,9 +22,8 @@ import asyncio
 import os
 import threading
 from bisect import bisect_left
-from collections import Counter, deque
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest, metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -44,7 +43,6 @@ _COUNTED_AFTER_SECONDS = 0.1
 _PRESENT = Status.PRESENT
 _ABSENT = (Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE)
 _FOUND = (_PRESENT, *_ABSENT)
-Noted = TypeVar("Noted")
 
 
 class _Histogram(Histogram):
@@ -57,10 +55,40 @@ class _Histogram(Histogram):
             self._buckets[place].inc(count)
 
 
+class _Rows:
+    """The rows that were looked up of some views, by how they were found."""
+
+    __slots__ = ("_all_present", "_others", "nulls")
+
+    def __init__(self, views: Sequence[str]) -> None:
+        self._all_present = 0  # rows that every view has
+        self._others = [[0] * len(_FOUND) for _ in views]
+        self.nulls = 0
+
+    def add(self, answer: OnlineFeatures, nulls: int) -> None:
+        """Count the rows of an answer."""
+        self.nulls += nulls
+        rows = len(answer)
+        for statuses, _ in answer.origins:
+            if statuses.count(_PRESENT) != rows:
+                break
+        else:
+            self._all_present += rows
+            return
+        for counts, (statuses, _) in zip(self._others, answer.origins, strict=True):
+            counts[:] = [n + statuses.count(status) for n, status in zip(counts, _FOUND, strict=True)]
+
+    def by_view(self) -> Iterator[list[int]]:
+        """For each view the number of rows of each status in _FOUND."""
+        for present, *absent in self._others:
+            yield [self._all_present + present, *absent]
+
+
 class Metrics:
     """Counts answers, lookups and reads; an Observer of the gate. Safe for threads.
 
-    What happened is only noted, and counted a tenth of a second later all at once: to count costs more than to look up.
+    What happened is noted, and told to Prometheus' counters a tenth of a second later, all at once: each costs as
+    much as a lookup.
     """
 
     def __init__(self) -> None:
@@ -72,7 +100,7 @@ class Metrics:
         self._requests = metrics.Counter(
             "featurestore_requests", "Answers by HTTP status.", ["route", "status"], registry=registry
         )
-        self._rows = metrics.Counter(
+        self._rows_found = metrics.Counter(
             "featurestore_rows", "Rows looked up, by how they were found.", ["service", "view", "status"],
             registry=registry,
         )  # fmt: skip
@@ -89,57 +117,44 @@ class Metrics:
         self._reads = _Histogram(
             "featurestore_store_read_seconds", "Reads of the online store.", buckets=_BUCKETS, registry=registry
         )
-        self._answers: deque[tuple[str, str, int, float]] = deque()
-        self._lookups: deque[tuple[str, tuple[str, ...], list[Sequence[Status]], int]] = deque()
+        self._answers: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)  # by route, service, status
+        self._rows: dict[tuple[str, tuple[str, ...]], _Rows] = {}  # by service and views
+        self._noting_rows = threading.Lock()
         self._read_seconds: deque[float] = deque()
         self.read = self._read_seconds.append  # is told the seconds of each read of the store
-        self._counting = threading.Lock()
         self._is_due = False
 
     def answered(self, route: Route | None, request: Request, status: int, seconds: float) -> None:
         """As Observer; on the event loop."""
-        self._answers.append((route.path if route else "", request.labels.get("service", ""), status, seconds))
+        self._answers[route.path if route else "", request.labels.get("service", ""), status].append(seconds)
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_later(_COUNTED_AFTER_SECONDS, self.count)
 
     def looked_up(self, service: str, views: tuple[str, ...], answer: OnlineFeatures, nulls: int) -> None:
         """Note the rows of an answer, by view and status; `nulls` values of it are null though their row is there."""
-        self._lookups.append((service, views, [statuses for statuses, _ in answer.origins], nulls))
+        with self._noting_rows:
+            rows = self._rows.get((service, views))
+            if rows is None:
+                rows = self._rows[service, views] = _Rows(views)
+            rows.add(answer, nulls)
 
     def count(self) -> None:
-        """Count what was noted."""
+        """Count what was noted; on the event loop."""
         self._is_due = False
-        with self._counting:
-            seconds: dict[tuple[str, str, int], list[float]] = {}
-            for path, service, status, taken in _emptied(self._answers):
-                seconds.setdefault((path, service, status), []).append(taken)
-            for (path, service, status), taken_each in seconds.items():
-                self._seconds.labels(path, service).observe_all(taken_each)
-                self._requests.labels(path, str(status)).inc(len(taken_each))
-            self._count_rows()
-            if reads := _emptied(self._read_seconds):
-                self._reads.observe_all(reads)
-
-    def _count_rows(self) -> None:
-        rows: dict[tuple[str, tuple[str, ...]], list[list[int]]] = {}
-        nulls: Counter[str] = Counter()
-        for service, views, found, absent in _emptied(self._lookups):
-            nulls[service] += absent
-            counts = rows.get((service, views))
-            if counts is None:
-                counts = rows[service, views] = [[0] * len(_FOUND) for _ in views]
-            for of_view, statuses in zip(counts, found, strict=True):
-                present = statuses.count(_PRESENT)
-                of_view[0] += present
-                if present < len(statuses):
-                    of_view[1:] = [n + statuses.count(status) for n, status in zip(of_view[1:], _ABSENT, strict=True)]
-        for (service, views), counts in rows.items():
-            for view, of_view in zip(views, counts, strict=True):
-                for status, n in zip(_FOUND, of_view, strict=True):
-                    self._rows.labels(service, view, status.name).inc(n)
-        for service, count in nulls.items():
-            self._nulls.labels(service).inc(count)
+        answers, self._answers = self._answers, defaultdict(list)
+        for (path, service, status), seconds in answers.items():
+            self._seconds.labels(path, service).observe_all(seconds)
+            self._requests.labels(path, str(status)).inc(len(seconds))
+        with self._noting_rows:
+            noted, self._rows = self._rows, {}
+        for (service, views), rows in noted.items():
+            for view, counts in zip(views, rows.by_view(), strict=True):
+                for status, n in zip(_FOUND, counts, strict=True):
+                    self._rows_found.labels(service, view, status.name).inc(n)
+            self._nulls.labels(service).inc(rows.nulls)
+        if reads := [self._read_seconds.popleft() for _ in range(len(self._read_seconds))]:
+            self._reads.observe_all(reads)
 
     def predicted(self, model: str, version: int, rows: int, *, kept: bool) -> None:
         """Count the predictions of a version of a model; `kept`: the log has them."""
@@ -170,8 +185,3 @@ class _Gauges(Collector):
             for value_of, value in values.items():
                 family.add_metric([value_of] if label else [], value)
             yield family
-
-
-def _emptied(noted: deque[Noted]) -> list[Noted]:
-    """What was noted until now, taken out; others may go on noting."""
-    return [noted.popleft() for _ in range(len(noted))]

@@ -1,6 +1,9 @@
 """HTTP/1.1 with limits for what uvicorn has none for: senders and readers that are slow, and heads without end.
 
 A body has its own limits in the gate; here only what is still sent of it after it was refused.
+
+ASGI takes a request and sends an answer in messages of parts. Most of ours are here, and are sent, in one piece:
+`WholeExchange` offers that to the gate, which saves a tenth of the time of a lookup.
 """
 
 from __future__ import annotations
@@ -9,7 +12,10 @@ import asyncio
 from typing import ClassVar
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from starlette.types import Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from serving.exchange import EXCHANGE, Answer
 
 HEAD_BYTES = 65_536  # what most servers take, and eight times what most proxies send
 
@@ -26,6 +32,47 @@ _LONG = _ending(
     b"431 Request Header Fields Too Large", "TooLarge", f"The head is larger than {HEAD_BYTES:,} bytes; send less."
 )
 _WRONG = _ending(b"400 Bad Request", "BadRequest", "This is no HTTP/1.1 request.")
+
+
+class WholeExchange:
+    """An `Exchange`: what uvicorn's cycle of messages does, for a request and an answer in one piece each."""
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def is_of(self, send: Send) -> bool:
+        """As Exchange."""
+        return getattr(send, "__self__", None) is self._cycle
+
+    def body(self) -> bytes | None:
+        """As Exchange."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected:
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
+
+    def send(self, answer: Answer) -> bool:
+        """As Exchange; not to a caller who reads slowly or is gone, nor without the body as HEAD wants it."""
+        cycle = self._cycle
+        if cycle.flow.write_paused or cycle.disconnected or cycle.response_started or cycle.scope["method"] == "HEAD":
+            return False
+        body, status, media_type, headers = answer
+        head = b"%scontent-type: %s\r\ncontent-length: %d\r\n" % (STATUS_LINE[status], media_type, len(body))
+        for header in headers:
+            head += b"%s: %s\r\n" % header
+        if not cycle.keep_alive:
+            head += b"connection: close\r\n"
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.write(b"%s\r\n%s" % (head, body))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
 
 
 class Protocol(HttpToolsProtocol):
@@ -74,6 +121,7 @@ class Protocol(HttpToolsProtocol):
         self._in_body = True
         self._stop_waiting()
         super().on_headers_complete()
+        self.scope["extensions"] = {EXCHANGE: WholeExchange(self.cycle)}  # type: ignore[dict-item]  # of our own kind
 
     def on_message_complete(self) -> None:
         """The body is whole."""
