@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import redis
 
 from benchmarks.http_load import free_port
+from benchmarks.measure import keep_to
 
 _READY_SECONDS = 30
 _OPTIONS = ("--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--maxmemory-policy", "noeviction")
@@ -21,6 +22,7 @@ def running_redis() -> Iterator[str]:
     port = free_port()
     url = f"redis://127.0.0.1:{port}"
     process = subprocess.Popen(["redis-server", "--port", str(port), *_OPTIONS], stdout=subprocess.DEVNULL)
+    keep_to(0, process.pid)
     try:
         _wait(url, process)
         yield url

@@ -9,6 +9,7 @@ ASGI takes a request and sends an answer in messages of parts. Most of ours are 
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import ClassVar
 
 import msgspec
@@ -60,19 +61,23 @@ class WholeExchange:
         if cycle.flow.write_paused or cycle.disconnected or cycle.response_started or cycle.scope["method"] == "HEAD":
             return False
         body, status, media_type, headers = answer
-        head = b"%scontent-type: %s\r\ncontent-length: %d\r\n" % (STATUS_LINE[status], media_type, len(body))
-        for header in headers:
-            head += b"%s: %s\r\n" % header
-        if not cycle.keep_alive:
-            head += b"connection: close\r\n"
+        lines = _lines((*cycle.default_headers, (b"content-type", media_type), *headers))
+        ending = b"" if cycle.keep_alive else b"connection: close\r\n"
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        cycle.transport.write(b"%s\r\n%s" % (head, body))
+        cycle.transport.write(
+            b"%s%scontent-length: %d\r\n%s\r\n%s" % (STATUS_LINE[status], lines, len(body), ending, body)
+        )
         cycle.message_event.set()
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
         return True
+
+
+@lru_cache(maxsize=64)  # a few kinds of answers in each second, whose date is among the headers
+def _lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    return b"".join([b"%s: %s\r\n" % header for header in headers])
 
 
 class Protocol(HttpToolsProtocol):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.http_load import Load, free_port, latencies, post, running, throughput
-from benchmarks.measure import BATCHES, report
+from benchmarks.measure import BATCHES, keep_to, report
 
 PATH = "/v1/features"
 _BODIES = 256
@@ -94,7 +94,9 @@ def main() -> None:
         forget(asked.place / "project" / "data" / "online")
     port = free_port()
     command, ready = asked.command(port)
+    keep_to(0)
     with running(command, port, ready):
+        keep_to(-1)
         numbers = _cold(asked, port) if asked.cold else _warm(asked, port, int(sys.argv[5]), float(sys.argv[6]))
     report(**numbers)
 

@@ -104,9 +104,9 @@ def _section(
             f"1, 10 and 100 entities of {options.sizes.online:,}, a service of three views of ten doubles on LMDB, one "
             f"worker; microseconds. Rounds: {options.rounds}, {_REQUESTS:,} requests of one entity (of more entities "
             f"fewer) one after the other on one connection, then {_SECONDS:g} s of one entity on 16 connections; the "
-            "client runs on the same machine, in Python. The bare route reads our own records, judges the TTL, formats "
-            "event times and statuses and writes the same JSON, which is compared before; it has no limits, guards, "
-            "metrics or log.",
+            "client runs on the same machine, in Python, on the last core, and the server on the first. The bare route "
+            "reads our own records, judges the TTL, formats event times and statuses and writes the same JSON, which "
+            "is compared before; it has no limits, guards, metrics or log.",
             table(warm, _WARM, base="bare route"),
             _ELSEWHERE,
             "The same with on-demand features in the service, from two columns of request data:",

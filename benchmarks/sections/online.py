@@ -118,9 +118,9 @@ def _section(options: Options, standings: Sequence[Standing], redis: str) -> Sec
         paragraphs=(
             f"1, 10 and 100 entities of {options.sizes.online:,}, three views of ten doubles, in process; "
             f"microseconds. Rounds: {options.rounds}, lookups of one entity in each: {_LOOKUPS:,} (of more entities "
-            f"fewer), after a fifth of them to warm up. Redis {redis} on the same machine, over TCP.{fewer} All make a "
-            "dict of the columns; raw keeps nothing but the values, we read our own records, judge times and TTL, and "
-            "know each value's status.",
+            f"fewer), after a fifth of them to warm up, on one core. Redis {redis} on another core, over TCP.{fewer} "
+            "All make a dict of the columns; raw keeps nothing but the values, we read our own records, judge times "
+            "and TTL, and know each value's status.",
             table(standings, _NUMBERS, base="lmdb raw"),
         ),
         targets=tuple(_targets(standings)) if options.sizes == Sizes() else (),

@@ -108,6 +108,15 @@ class Serving(_Section):
         """A variable of the environment lists names with commas."""
         return _listed(value)
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """As a browser sends them, or it would never find its own."""
+        for origin in value:
+            if origin != "*" and re.fullmatch(r"https?://[^/\s]+", origin) is None:
+                raise ValueError("an origin is a scheme and a host, as in https://shop.example")
+        return value
+
 
 class Audit(_Section):
     """Which served vectors are logged, and how long they are kept; each default's reason is its description."""

@@ -163,6 +163,10 @@ def test_every_key_is_overridden_by_the_environment(tmp_path: Path) -> None:
         ('project = "a"\n[online]\nulr = "x"', "no setting 'online.ulr'. Settings: online.url"),
         ('project = "a"\n[offline]\nengine = "spark"', "offline.engine: .*found 'spark'"),
         ('project = "a"\n[offline]\nmemory_limit = "lots"', "such as 4GB, found 'lots'"),
+        (
+            'project = "shop"\n[serving]\ncors_origins = ["shop.example"]',
+            "an origin is a scheme and a host, as in https",
+        ),
     ],
 )
 def test_a_wrong_configuration_names_the_key_and_the_remedy(tmp_path: Path, text: str, message: str) -> None:
