@@ -6,6 +6,7 @@ FeatureStoreError
 ├── UnknownNameError         a feature, view, service, source, dataset ... that does not exist
 ├── NotServingError          a service, view or feature that is applied and waits for a new version of a view
 ├── InputError               what a caller handed in is wrong (spine, entities, instants, SQL)
+│   └── TooFewRowsError      there are no rows, or too few, to learn from yet
 ├── SourceError              a source cannot be read, or does not look as declared
 ├── GateRefused              a contract or another gate said no (exit code 1)
 ├── PipelineError            a step of a training pipeline cannot be done
@@ -85,6 +86,10 @@ class NotServingError(FeatureStoreError):
 
 class InputError(FeatureStoreError):
     """What a caller handed in is wrong: a spine, entities, request data, an instant, a query."""
+
+
+class TooFewRowsError(InputError):
+    """There are no rows, or too few, to learn from yet: more have to come, or less has to be asked for."""
 
 
 class SourceError(FeatureStoreError):

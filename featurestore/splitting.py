@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from featurestore.arrow import instants
 from featurestore.definitions.splits import EntitySplit, RandomSplit, Split, TimeSplit
-from featurestore.errors import InputError, closest_first
+from featurestore.errors import InputError, TooFewRowsError, closest_first
 from featurestore.timeline import duration_us, format_instant, instant_us
 
 PARTS = ("train", "validation", "test")
@@ -48,7 +48,7 @@ def split_by(frame: pl.DataFrame, found: Places) -> dict[str, pl.DataFrame]:
 def places(table: pa.Table, split: Split, keys: Sequence[str], timestamp: str) -> Places:
     """For each row the place of its part in PARTS, or LEFT_OUT.
 
-    Raises InputError for a column that is missing, and for a time split that leaves no row to train on.
+    Raises InputError for a column that is missing, and TooFewRowsError for a time split that leaves no row to train on.
     """
     _known(_columns(split, keys, timestamp), table.column_names)
     match split:
@@ -106,7 +106,7 @@ def _by_time(table: pa.Table, split: TimeSplit, timestamp: str) -> Places:
         first, known_before = format_instant(int(at[timed].min())), ""
         if split.known_at is not None and following is not None:
             known_before = f", when '{split.known_at}' is before {format_instant(following)}"
-        raise InputError(
+        raise TooFewRowsError(
             f"Split '{split}' leaves no row to train on: the first row stands at {first}, and rows before "
             f"{format_instant(until)} train{known_before}. Shorten validation, test or gap."
         )

@@ -12,20 +12,22 @@ from typing import NamedTuple
 
 import msgspec
 
-from featurestore.errors import ConflictError
+from featurestore.errors import ConflictError, TooFewRowsError
 from featurestore.offline.lease import lease
 from featurestore.store import FeatureStore
 from pipelines import promotion
 from pipelines.code import code_version
 from pipelines.definition.pipeline import TrainingPipeline
-from pipelines.flow import Flow
+from pipelines.flow import Flow, Validated
 from pipelines.gates import behaviour
+from pipelines.gates.policy import policy_digest
+from pipelines.gates.verdict import CheckResult
 from pipelines.ledger.records import ModelState, ModelVersion, Run, RunKind, RunState, Verdict
 from pipelines.ledger.runs import RunFilter
 from pipelines.reports import GateReport
 from pipelines.rooms import PipelineRooms
 from pipelines.run_report import RunReport, leave
-from pipelines.stepping import Done, Progress, Stepper, Task, unseen
+from pipelines.stepping import Done, Progress, Stepper, Task, gate_result, unseen
 from pipelines.steps import promote, register, verify
 from pipelines.steps.promote import Promoted
 from pipelines.steps.register import Candidate, Registered
@@ -58,8 +60,8 @@ def run_pipeline(
 ) -> RunReport:
     """Run a pipeline as of now, or go on with a run that was broken off, under the pipeline's lease.
 
-    A gate that refuses ends the run as REFUSED; an error ends it as FAILED and is raised. Raises ConflictError when
-    another process runs the pipeline.
+    A gate that refuses ends the run as REFUSED, as do too few rows for it to judge; an error ends it as FAILED and is
+    raised. Raises ConflictError when another process runs the pipeline.
     """
     rooms = PipelineRooms(store)
     declared = rooms.pipeline(pipeline) if isinstance(pipeline, str) else pipeline
@@ -129,6 +131,8 @@ def execute(
     stepper = Stepper(rooms, run, attempt, progress)
     try:
         state, outcome = _steps(Flow(stepper, pipeline, run.parameters), server)
+    except TooFewRowsError as error:
+        state, outcome = _too_few(stepper, pipeline, error)
     except Exception as error:
         leave(rooms, rooms.ledger.end(attempt, RunState.FAILED, str(error) or type(error).__name__))
         raise
@@ -213,6 +217,16 @@ def _promote(flow: Flow, registered: Registered, report: GateReport) -> Promoted
         return {"model": registered.model, "version": registered.version}
 
     return flow.stepper.do(Task("promote", Promoted, (promote,), needs, compute, reuse=False))
+
+
+def _too_few(stepper: Stepper, pipeline: TrainingPipeline, error: TooFewRowsError) -> Ending:
+    """Rows that cannot even be laid before the data gate: it has too little to judge by."""
+    check = CheckResult("Rows", Verdict.INCONCLUSIVE, str(error))
+    report = GateReport.of("data", policy_digest(pipeline.data_gate), [check])
+    judged = Validated(report=report, baseline=None)
+    ledger = stepper.rooms.ledger
+    ledger.add_gate_result(stepper.attempt, gate_result(stepper.run, report, judged, ledger.now_us()))
+    return _refused(report)
 
 
 def _refused(report: GateReport) -> Ending:

@@ -199,6 +199,7 @@ def _story_document(story: Explanation) -> dict[str, object]:
                 "trigger": one.trigger,
                 "what": one.what,
                 "why": one.why,
+                "run": one.run,
                 "seen": None if one.seen_us is None else format_instant(one.seen_us),
                 "times": one.times,
             }

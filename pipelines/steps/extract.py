@@ -15,7 +15,7 @@ from sqlglot import exp
 from featurestore.arrow import instants, ipc_stream
 from featurestore.dataset import Dataset
 from featurestore.definitions import Split, TimeSplit
-from featurestore.errors import InputError, UnknownNameError
+from featurestore.errors import InputError, TooFewRowsError, UnknownNameError
 from featurestore.pinning import Pins
 from featurestore.plan.catalog import SourceRecord
 from featurestore.plan.fingerprint import meaning
@@ -45,10 +45,10 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def label_spine(store: FeatureStore, pipeline: TrainingPipeline, as_of_us: int) -> pl.DataFrame:
-    """What `known_examples` gives; raises InputError when there is none."""
+    """What `known_examples` gives; raises TooFewRowsError when there is none."""
     spine = known_examples(store, pipeline, as_of_us)
     if spine.is_empty():
-        raise InputError(
+        raise TooFewRowsError(
             f"Pipeline '{pipeline.name}': no example of source '{pipeline.labels.source.name}' has a label that was "
             f"known at {format_instant(as_of_us)}; wait for labels, or look at label, where and known_at."
         )
@@ -152,12 +152,12 @@ def committed_examples(spine: pl.DataFrame, timestamp: str, pins: Pins) -> pl.Da
 def extract(store: FeatureStore, pipeline: TrainingPipeline, spine: pl.DataFrame, pins: Pins) -> Extracted:
     """Save the features of the committed examples of a spine as the next version of the pipeline's dataset.
 
-    Raises InputError when none is committed.
+    Raises TooFewRowsError when none is committed, or the split leaves none to train on.
     """
     timestamp, known = pipeline.labels.timestamp, spine.height
     spine = committed_examples(spine, timestamp, pins)
     if spine.is_empty():
-        raise InputError(
+        raise TooFewRowsError(
             f"Pipeline '{pipeline.name}': all {known:,} examples lie beyond what its views have committed; run "
             "`featurestore materialize` first."
         )

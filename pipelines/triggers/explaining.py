@@ -9,13 +9,17 @@ from featurestore.cron import Cron
 from featurestore.timeline import format_instant
 from pipelines.definition.triggers import Schedule
 from pipelines.ledger import Ledger
-from pipelines.ledger.records import AliasMove, GateResult, Observation, Run
+from pipelines.ledger.records import AliasMove, Decision, GateResult, Observation, Run
 from pipelines.ledger.runs import RunFilter
 from pipelines.ledger.triggers import Materialization, MaterializationState, Memory, read_materializations
-from pipelines.triggers.decision import BREAKER, START
+from pipelines.triggers.decision import BREAKER, RETRY, START
+from pipelines.triggers.labelling import LABELS
 from pipelines.triggers.plans import TriggerPlan
 from pipelines.triggers.readings import to_the_second
 from pipelines.triggers.standing import Known, read_known
+
+# what became of a trigger that fired
+_FATES = {"ACCEPTED": "started run {}", "COALESCED": "joined run {}", "SUPPRESSED": "fired and was refused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +35,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class TriggerSeen:
-    """What a trigger saw last: the same `times` times, at last at `seen_us` (None: nobody has looked yet)."""
+    """What a trigger saw last: the same `times` times, at last at `seen_us` (None: nobody has looked yet).
+
+    `run` is the one that it started or joined.
+    """
 
     trigger: str
     what: str
     why: str
     seen_us: int | None
     times: int
+    run: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ def explain(ledger: Ledger, plan: TriggerPlan, now_us: int, since_us: int | None
         *(_ended(run, run.ended_at_us) for run in reversed(runs) if run.ended_at_us is not None),
     ]
     events = sorted((e for e in told if since_us is None or e.at_us >= since_us), key=lambda event: event.at_us)
-    seen = tuple(_seen(plan, known.memory, now_us))
+    seen = tuple(_seen(plan, known.memory, runs[0] if runs else None, now_us))
     return Explanation(name, tuple(_answer(known, runs, seen)), seen, tuple(events[-limit:]))
 
 
@@ -84,17 +92,26 @@ def _answer(known: Known, runs: Sequence[Run], seen: Sequence[TriggerSeen]) -> I
         held = why is not None and why.observation.run == standing.waiting.run
         reason = why.observation.reason if held and why is not None else "the next tick starts it"
         yield f"Run {standing.waiting.run} waits: {reason}."
-    elif standing.left is None:
-        refused = [one for one in seen if one.what == "SUPPRESSED"]
-        yield from (f"{one.trigger} fired and was refused: {one.why}." for one in refused)
-        idle = [one for one in seen if one.what != "SUPPRESSED"]
-        if idle:
-            told = "; ".join(f"{one.trigger}: {one.why}" for one in idle)
-            yield f"Nothing {'else ' if refused else ''}fires: {told}."
-        elif not seen:
-            yield "It declares no trigger, so it runs by hand alone."
+    retry = known.memory.get(RETRY)
+    if retry is not None and runs and retry.observation.run == runs[0].number:
+        yield f"{RETRY} started run {runs[0].number}: {retry.observation.reason}."
+    yield from _fates(seen)
+    labels = known.memory.get(LABELS)
+    if labels is not None and labels.observation.decision is Decision.FAILED:
+        yield f"{labels.observation.reason}."
     if (broken := known.memory.get(BREAKER)) is not None and not _closed(broken, runs):
         yield f"{broken.observation.reason}."
+
+
+def _fates(seen: Sequence[TriggerSeen]) -> Iterator[str]:
+    """What became of each trigger, those that did not fire together."""
+    fired = [(one, _FATES[one.what].format(one.run)) for one in seen if one.what in _FATES]
+    yield from (f"{one.trigger} {fate}: {one.why}." for one, fate in fired)
+    idle = "; ".join(f"{one.trigger}: {one.why}" for one in seen if one.what not in _FATES)
+    if idle:
+        yield f"Nothing {'else ' if fired else ''}fires: {idle}."
+    elif not seen:
+        yield "It declares no trigger, so it runs by hand alone."
 
 
 def _closed(broken: Memory, runs: Sequence[Run]) -> bool:
@@ -103,18 +120,30 @@ def _closed(broken: Memory, runs: Sequence[Run]) -> bool:
                and run.ended_at_us >= broken.observation.at_us for run in runs)  # fmt: skip
 
 
-def _seen(plan: TriggerPlan, memory: Mapping[str, Memory], now_us: int) -> Iterator[TriggerSeen]:
+def _seen(plan: TriggerPlan, memory: Mapping[str, Memory], newest: Run | None, now_us: int) -> Iterator[TriggerSeen]:
     for name, trigger in plan.triggers.items():
         seen = memory.get(name)
         if seen is None:
             yield TriggerSeen(name, "NOT SEEN", "no tick has looked at it yet", None, 0)
             continue
         observation = seen.observation
-        what, why = observation.decision.value, observation.reason
-        if isinstance(trigger, Schedule) and observation.decision != "SUPPRESSED":
-            due_us = next(Cron(trigger.cron, trigger.zone).after_us(now_us))
-            what, why = "IDLE", f"due next at {format_instant(due_us)}"
-        yield TriggerSeen(name, what, why, seen.seen_us, seen.times)
+        what, why, run = observation.decision.value, observation.reason, observation.run
+        if isinstance(trigger, Schedule):
+            due = f"due next at {format_instant(next(Cron(trigger.cron, trigger.zone).after_us(now_us)))}"
+            if what == "IDLE" or _is_over(observation, newest):
+                what, why, run = "IDLE", due, None
+            else:
+                why = f"{why}; {due}"
+        yield TriggerSeen(name, what, why, seen.seen_us, seen.times, run)
+
+
+def _is_over(observation: Observation, newest: Run | None) -> bool:
+    """Whether a run has come after what a schedule did: its time is spent, and says nothing of the present."""
+    if newest is None:
+        return False
+    if observation.run is not None:
+        return newest.number > observation.run
+    return newest.created_at_us > observation.at_us
 
 
 def _observed(one: Observation, memory: Mapping[str, Memory]) -> Event:

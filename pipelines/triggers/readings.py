@@ -98,7 +98,7 @@ def _schedule(name: str, cron: Cron, facts: Facts) -> Reading:
         says = f"due next at {format_instant(next(cron.after_us(facts.now_us)))}"
         return Reading(name, False, says, edge=True, document={HANDLED: handled})
     missed = cron.count(handled, last, _COUNTED) - 1
-    more = f", and {missed} times before it" if missed else ""
+    more = f", and {'once' if missed == 1 else f'{missed} times'} before it" if missed else ""
     says = f"was due at {format_instant(last)}{more}"
     return Reading(name, True, says, edge=True, document={HANDLED: last, "missed": missed})
 

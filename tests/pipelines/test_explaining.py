@@ -48,8 +48,8 @@ def test_a_run_is_told_with_what_started_it(shop: Shop) -> None:
     story = why(shop)
     assert story.answer == (
         "It last ran as run 1, for schedule 0 3 * * * UTC: SUCCEEDED at 2013-03-01T03:00:00Z. well",
-        "Nothing fires: schedule 0 3 * * * UTC: due next at 2013-03-02T03:00:00Z; new data spend 1000: 0 of 1,000 "
-        "rows since run 1 began.",
+        "schedule 0 3 * * * UTC started run 1: was due at 2013-03-01T03:00:00Z; due next at 2013-03-02T03:00:00Z.",
+        "Nothing else fires: new data spend 1000: 0 of 1,000 rows since run 1 began.",
     )
     assert [(event.whom, event.what, event.run) for event in story.events] == [
         ("schedule 0 3 * * * UTC", "IDLE", None),
@@ -61,6 +61,32 @@ def test_a_run_is_told_with_what_started_it(shop: Shop) -> None:
         ("new data spend 1000", "IDLE", None),
     ]
     assert story.events[-1].why == "0 of 1,000 rows since run 1 began (2 times, at last at 2013-03-01T03:40:00Z)"
+
+
+def test_what_a_schedule_did_is_told_until_another_run_comes(shop: Shop) -> None:
+    shop.declare('[Schedule("0 3 * * *"), NewData("spend", min_rows=26)]', policy="cool_down=timedelta(hours=2)")
+    shop.tick("03-01 02:00")  # 26 rows start run 1
+    shop.tick("03-01 03:00")
+    refused = (
+        "schedule 0 3 * * * UTC fired and was refused: was due at 2013-03-01T03:00:00Z; run 1 has ended, and it cools "
+        "down until 2013-03-01T04:00:00Z; due next at 2013-03-02T03:00:00Z."
+    )
+    assert why(shop).answer[1] == refused
+    shop.tick("03-02 02:00")
+    assert why(shop).answer[1] == refused
+    shop.declare('[Schedule("0 3 * * *"), NewData("spend", min_rows=24)]')
+    shop.tick("03-02 02:30")
+    assert why(shop).answer[1:] == (
+        "new data spend 24 started run 2: 24 of 24 rows since run 1 began.",
+        "Nothing else fires: schedule 0 3 * * * UTC: due next at 2013-03-02T03:00:00Z.",
+    )
+
+
+def test_labels_that_cannot_be_joined_are_part_of_the_answer(shop: Shop) -> None:
+    shop.declare('[PerformanceDrop("roc_auc", below=0.62)]')
+    shop.asked, shop.labels = 1, [OSError("the disk is away")]
+    shop.tick("03-01 02:30")
+    assert why(shop).answer[-1] == "labels cannot be joined to predictions: OSError: the disk is away."
 
 
 def test_a_run_that_is_held_back_is_told_with_the_reason(shop: Shop) -> None:
@@ -85,7 +111,7 @@ def test_a_refusal_is_told_with_the_gate(shop: Shop) -> None:
     )
     assert (
         "new data spend 1 fired and was refused: 27 of 1 rows in all, and no run has trained yet; the data of run 1"
-        in (story.answer[1])
+        in (story.answer[2])
     )
     assert [event.why for event in story.events if event.whom == "data gate"] == ["no"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
@@ -20,6 +20,8 @@ from pipelines.ledger.records import RunState, StepState, Verdict
 from pipelines.models.document import ModelDocument
 from pipelines.promotion import approve
 from pipelines.running import add_run, exclusive, execute, run_experiment, run_pipeline
+from pipelines.triggers.decision import Ending
+from pipelines.triggers.standing import read_known
 from tests.pipelines.projects import Shop, day, served_here, write_definitions
 
 NewShop = Callable[..., Shop]
@@ -230,10 +232,30 @@ def test_a_parameter_that_is_not_there_is_told(shop: Shop) -> None:
     assert shop.rooms.ledger.steps(run.number)[-1].state is StepState.FAILED
 
 
-def test_a_run_without_labels_fails_in_a_sentence(shop: Shop) -> None:
-    shop.change("orders", lambda rows: rows.with_columns(returned=pl.lit(None, pl.Int64)))
-    with pytest.raises(InputError, match="no example of source 'orders' has a label that was known at 2024-01-22"):
-        shop.run()
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [(None, "no example of source 'orders' has a label that was known at 2024-01-22"),
+     (day(22, 12), "all 11 examples lie beyond what its views have committed"),
+     (day(19), "leaves no row to train on: the first row stands at 2024-01-19")],
+)  # fmt: skip
+def test_too_few_rows_for_the_gate_to_judge_are_refused_in_a_sentence(
+    shop: Shop, first: datetime | None, told: str
+) -> None:
+    """As data that a gate refused, so that triggers wait for more."""
+    known = pl.lit(None, pl.Int64) if first is None else pl.col("returned")
+    shop.change("orders", lambda rows: rows.with_columns(returned=known))
+    if first is not None:
+        shop.change("orders", lambda rows: rows.filter(pl.col("ordered_at") >= first))
+    if first == day(22, 12):
+        shop.clock.at = day(23, 16)  # its views are committed up to the 22nd
+    report = shop.run()
+    assert report.run.state is RunState.REFUSED
+    assert report.run.outcome.startswith("Data: INCONCLUSIVE. Rows: ")
+    assert told in report.run.outcome
+    assert [(gate.gate, gate.verdict) for gate in report.gates] == [("data", Verdict.INCONCLUSIVE)]
+    assert told in report.page.read_text(encoding="utf-8").replace("&#x27;", "'")
+    with shop.rooms.ledger.reading() as connection:
+        assert read_known(connection, "returned").standing.ended[0].ending is Ending.DATA_REFUSED
 
 
 def test_an_unknown_pipeline_is_told(shop: Shop) -> None:
