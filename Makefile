@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test lint bench soak lock clean
 
 help:
-	@echo "make demo   the main job on a year of New York flights"
+	@echo "make demo   the main job on a year of New York flights, and a model that retrains itself"
 	@echo "make test   lint, types, import floors, all tests"
 	@echo "make lint   format, lint, types, import floors"
 	@echo "make bench  compare speed and memory with the alternatives; writes benchmarks/RESULTS.md"

@@ -1,10 +1,11 @@
-"""`python -m demo`: the main job on a real year of flights, in seven steps and under two minutes."""
+"""`python -m demo`: the main job on a real year of flights, and a model kept good, in nine steps and two minutes."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from demo.days import live_day
 from demo.flights import LATE_AFTER_MIN, labelled_flights
 from demo.learning import Comparison, compare, features_of
 from demo.report import PLAIN, SERVICE, show_comparison, show_day, show_next
+from demo.retraining import ask_champion, first_model, look_again, tell_why
 from demo.screen import say, step, waiting
+from demo.serving import serving
 from demo.sources import write_sources
 from featurestore import FeatureStore
 from featurestore.cli.definitions import print_plan
@@ -25,12 +28,13 @@ from featurestore.errors import FeatureStoreError, SourceError
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATASET = "flight_delays"
+MADE = ("sources", "offline", "online", "pipelines", "predictions")
 MONTH = timedelta(days=30)
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
 def main() -> int:
-    """Run the seven steps in the project's folder and return the exit code."""
+    """Run the nine steps in the project's folder and return the exit code."""
     began = time.perf_counter()
     try:
         run(PROJECT)
@@ -48,10 +52,11 @@ def main() -> int:
 
 
 def run(root: Path) -> None:
-    """The seven steps in the project at `root`, whose data of an earlier run is removed."""
+    """The nine steps in the project at `root`, whose data of an earlier run is removed."""
     with step(1, "A real year of flights, in true instants"):
         flights = prepare(root)
-    with FeatureStore(root) as store:
+    with ExitStack() as stack:
+        store = stack.enter_context(FeatureStore(root))
         with step(2, "Plan and apply what feature_defs/ declares"):
             declare(store)
         with step(3, f"Materialize month by month up to {TRAINED:%B %-d}"):
@@ -60,18 +65,26 @@ def run(root: Path) -> None:
             training = training_set(store, flights)
         with step(5, "What the features are worth"):
             comparison = learn(store, flights, training)
-        with step(6, "The days after: online equals offline"):
+        with step(6, "A model goes live, through its gates"):
+            first_model(store)
+            url = stack.enter_context(serving(root))
+            ask_champion(store, url, flights, SCORED)
+        with step(7, "The days after: online equals offline"):
             for instant in DAYS:
                 with waiting(f"Living through {instant:%A, %B %-d}"):
                     day = live_day(store, SERVICE, flights, comparison.model, instant)
                 show_day(day)
-    with step(7, "What to try next"):
+        with step(8, "It trains itself anew, and says why"):
+            look_again(store)
+            ask_champion(store, url, flights, DAYS[-1])
+            tell_why(store)
+    with step(9, "What to try next"):
         show_next(root, day)
 
 
 def prepare(root: Path) -> pl.DataFrame:
     """Write the sources anew and return the flights."""
-    for folder in (root / "data" / name for name in ("sources", "offline", "online")):
+    for folder in (root / "data" / name for name in MADE):
         if folder.exists():
             shutil.rmtree(folder)
     (root / "data" / "registry.db").unlink(missing_ok=True)

@@ -115,6 +115,8 @@ def next_commands(day: Day) -> tuple[tuple[str, str], ...]:
         ("features as they are known, for the flight of that day rated riskiest", _continued(*online)),
         ("any question about views, sources and datasets", _continued("sql", f'"{query}"')),
         ("what the contracts refused, and why", "quarantine list"),
+        ("a run of the training pipeline, its page in a browser", "pipeline show 1 --open"),
+        ("the versions of the model, and how the champion changed", "pipeline models"),
         ("how far each view is", "status"),
     )
 

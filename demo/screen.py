@@ -10,12 +10,12 @@ from rich.rule import Rule
 
 from featurestore.cli.output import console, error_console, print_text
 
-STEPS = 7
+STEPS = 9
 
 
 @contextmanager
 def step(number: int, title: str) -> Iterator[None]:
-    """One of the seven steps: its heading, then what is printed inside, then how long it took."""
+    """One of the steps: its heading, then what is printed inside, then how long it took."""
     out = console()
     out.print()
     out.print(Rule(f"[bold]{number} of {STEPS}  {title}[/]", align="left", style="cyan"))

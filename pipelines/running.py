@@ -31,6 +31,7 @@ from pipelines.stepping import Done, Progress, Stepper, Task, gate_result, unsee
 from pipelines.steps import promote, register, verify
 from pipelines.steps.promote import Promoted
 from pipelines.steps.register import Candidate, Registered
+from pipelines.steps.train import made_estimator
 from pipelines.steps.verify import Server
 
 BY_HAND = "by hand"
@@ -78,9 +79,13 @@ def run_experiment(
     *,
     progress: Progress = unseen,
 ) -> RunReport:
-    """Do the same steps up to the comparison, with parameters of the estimator set (`model__max_iter`)."""
+    """Do the same steps up to the comparison, with parameters of the estimator set (`model__max_iter`).
+
+    Raises InputError for a parameter that the estimator has not, before anything is run.
+    """
     rooms = PipelineRooms(store)
     declared = rooms.pipeline(pipeline) if isinstance(pipeline, str) else pipeline
+    made_estimator(declared.estimator, settings or {})
     run = add_run(rooms, declared.name, "experiment", BY_HAND, settings)
     return execute(rooms, run, declared, progress)
 
@@ -180,7 +185,7 @@ def _onward(flow: Flow, registered: Registered, report: GateReport, server: Serv
     if model.state is ModelState.REJECTED:
         return _refused(report)
     if model.state is ModelState.CANDIDATE:
-        command = f"featurestore pipeline approve {model.model} {model.version}"
+        command = f"featurestore pipeline approve {model.model} {model.version} --reason ..."
         if report.verdict is Verdict.PASS:
             return Ending(RunState.SUCCEEDED, f"{name} met its bounds, and a person must approve it: `{command}`.")
         return _refused(report)

@@ -146,7 +146,7 @@ def show_run(report: RunReport) -> None:
     rows = [(step.name, _told(step), round(step.duration_us / 1e6, 2)) for step in report.steps]
     print_table(("step", "", "seconds"), rows)
     for gate in report.gates:
-        _show_gate(gate)
+        show_gate(gate)
     evaluated = report.evaluated
     if evaluated is not None:
         parts = {**evaluated.metrics, **({"champion, test": evaluated.champion_metrics} if evaluated.champion else {})}
@@ -166,7 +166,8 @@ def _told(step: Step) -> str:
     return "done" if step.reused_from is None else f"reused from run {step.reused_from}"
 
 
-def _show_gate(gate: GateResult) -> None:
+def show_gate(gate: GateResult) -> None:
+    """What each check of a gate found."""
     from rich.text import Text
 
     report = gate.document["report"]

@@ -39,7 +39,7 @@ def tick(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(_tick_document(report))
     else:
-        for line in _lines(report) or ["Nothing was due."]:
+        for line in tick_lines(report) or ["Nothing was due."]:
             print_text(line)
     if code := _exit_code(report):
         raise typer.Exit(code)
@@ -57,7 +57,7 @@ def watch(
         if as_json and (report.materialized or any(p.observations or p.labels for p in report.pipelines)):
             typer.echo(json.dumps(_tick_document(report), ensure_ascii=False))
         elif not as_json:
-            for line in _lines(report):
+            for line in tick_lines(report):
                 print_text(line)
 
     def failed(error: Exception) -> None:
@@ -119,7 +119,8 @@ def backtest(
     print_json(_backtest_document(report)) if as_json else _print_backtest(report)
 
 
-def _lines(report: TickReport) -> list[str]:
+def tick_lines(report: TickReport) -> list[str]:
+    """What a tick saw and did, a line each."""
     views = [_view_line(one) for one in report.materialized]
     return [*views, *(line for pipeline in report.pipelines for line in _pipeline_lines(pipeline))]
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from featurestore.definitions import EntitySplit, FeatureService, FeatureView, RandomSplit, Split, TimeSplit
 from featurestore.definitions.faults import Faults, Location
 from featurestore.definitions.service import needed_columns, output_names
+from featurestore.errors import closest_first
 from pipelines.definition.data_gate import DataCheck
 from pipelines.definition.labels import LabelSource
 from pipelines.definition.metrics import METRICS, Kind
@@ -110,7 +111,10 @@ class TrainingPipeline:
         faults.duplicates(tuple(self.inputs), "input")
         if all(output_names(member) for member in members):  # a pinned view may not say what it has
             for name in self.inputs:
-                faults.add_if(name not in features, f"input '{name}' is no feature of service '{service.name}'.")
+                near = ", ".join(closest_first(name, features)[:5])
+                faults.add_if(
+                    name not in features, f"input '{name}' is no feature of service '{service.name}', which has {near}."
+                )
 
     @property
     def kind(self) -> Kind | None:

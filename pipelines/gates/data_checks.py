@@ -61,14 +61,16 @@ def judge_contract(check: Contract, data: TrainingData) -> CheckResult:
         "reasons": [{"check": r.check, "column": r.column, "rows": r.count, "example": r.example} for r in reasons],
     }
     if not failures:
-        return CheckResult("Contract", Verdict.PASS, f"All {frame.height} rows satisfy {model.__qualname__}.", details)
+        return CheckResult(
+            "Contract", Verdict.PASS, f"All {frame.height:,} rows satisfy {model.__qualname__}.", details
+        )
     rows = failing_rows(failures, frame.height)
     marked = row_reasons(failures, frame, rows).alias(REASONS)
     more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
     return CheckResult(
         "Contract",
         Verdict.FAIL,
-        f"{int(rows.sum())} of {frame.height} rows break {model.__qualname__}: "
+        f"{int(rows.sum()):,} of {frame.height:,} rows break {model.__qualname__}: "
         f"{'; '.join(map(str, reasons[:_SHOWN]))}{more}.",
         details,
         failing=frame.filter(pl.Series(rows)).with_columns(marked),
@@ -79,12 +81,12 @@ def judge_volume(check: Volume, data: TrainingData, baseline: Baseline | None) -
     """Enough rows, and about as many per day as before: of all rows, and of a day or more of new ones."""
     rows = data.frame.height
     if rows < check.min_rows:
-        reason = f"There are {rows} rows, and at least {check.min_rows} are needed."
+        reason = f"There are {rows:,} rows, and at least {check.min_rows:,} are needed."
         return CheckResult("Volume", Verdict.FAIL, reason, {"rows": rows})
     if check.max_change is None:
-        return CheckResult("Volume", Verdict.PASS, f"There are {rows} rows.", {"rows": rows})
+        return CheckResult("Volume", Verdict.PASS, f"There are {rows:,} rows.", {"rows": rows})
     if baseline is None or not baseline.rows:
-        reason = f"There are {rows} rows, and no earlier data to compare with."
+        reason = f"There are {rows:,} rows, and no earlier data to compare with."
         return CheckResult("Volume", Verdict.PASS, reason, {"rows": rows})
     return judge_rate(check.max_change, data, baseline)
 

@@ -101,7 +101,7 @@ def judge_drift(check: Drift, data: TrainingData, baseline: Baseline | None) -> 
     unclear = [drift for drift in found if drift.state == "unclear"]
     if few:
         reason = (
-            f"There are {few[0].rows} rows, and {few[0].before_rows} before; "
+            f"There are {few[0].rows:,} rows, and {few[0].before_rows:,} before; "
             f"at least {check.min_rows} on either side tell drift from chance."
         )
         return CheckResult("Drift", Verdict.INCONCLUSIVE, reason, details)

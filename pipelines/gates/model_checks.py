@@ -24,7 +24,7 @@ def judge_scores(rows: ScoredRows) -> CheckResult:
     wrong = int(np.count_nonzero(~np.isfinite(rows.scores)))
     if wrong:
         return CheckResult("Scores", Verdict.FAIL, f"The model gives {wrong} of {rows.rows} test rows no finite score.")
-    return CheckResult("Scores", Verdict.PASS, f"The model gives each of {rows.rows} test rows a score.")
+    return CheckResult("Scores", Verdict.PASS, f"The model gives each of {rows.rows:,} test rows a score.")
 
 
 def judge_bound(check: AtLeast, rows: ScoredRows) -> CheckResult:
@@ -33,7 +33,7 @@ def judge_bound(check: AtLeast, rows: ScoredRows) -> CheckResult:
     if found is None:
         return CheckResult(name, Verdict.INCONCLUSIVE, _undefined(check.metric, rows))
     good, limit = better_by(check.metric, found, check.bound) >= 0, "least" if METRICS[check.metric].higher else "most"
-    reason = f"{check.metric} is {found:.4f} on {rows.rows} test rows, and at {limit} {check.bound:g} is wanted."
+    reason = f"{check.metric} is {found:.4f} on {rows.rows:,} test rows, and at {limit} {check.bound:g} is wanted."
     details = {"metric": check.metric, "value": found, "bound": check.bound, "rows": rows.rows}
     return CheckResult(name, Verdict.PASS if good else Verdict.FAIL, reason, details)
 
@@ -146,7 +146,7 @@ def judge_calibration(check: Calibration, rows: ScoredRows) -> CheckResult:
     details = {"ece": error, "by_chance": chance, "bins": bins, "max_ece": check.max_ece, "rows": rows.rows}
     told = f"The expected calibration error is {error:.4f}"
     if chance >= check.max_ece:
-        reason = f"{told}; with {rows.rows} rows a calibrated model has {chance:.4f}, and {check.max_ece:g} may be."
+        reason = f"{told}; with {rows.rows:,} rows a calibrated model has {chance:.4f}, and {check.max_ece:g} may be."
         return CheckResult("Calibration", Verdict.INCONCLUSIVE, reason, details)
     verdict = Verdict.FAIL if error > check.max_ece else Verdict.PASS
     return CheckResult("Calibration", verdict, f"{told}, and {check.max_ece:g} may be.", details)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from featurestore.errors import GateRefused, InputError, ModelFileError, UnknownNameError
+from featurestore.errors import GateRefused, InputError, ModelFileError, PipelineError, UnknownNameError
 from pipelines.ledger import Ledger, versions
 from pipelines.ledger.records import CHAMPION_ALIAS, AliasMove, Attempt, ModelState, ModelVersion, Verdict
 from pipelines.ledger.versions import AliasChange, Occasion
@@ -34,13 +34,16 @@ class ModelRegistry:
         return None if version is None else self.ledger.model(model, version)
 
     def get(self, model: str, version: int | str | None = None) -> ModelVersion:
-        """A version by number or alias, by default the champion; raises UnknownNameError."""
+        """A version by number or alias, by default the champion; raises UnknownNameError, PipelineError without one."""
         if isinstance(version, int):
             return self.ledger.model(model, version)
         found = self.ledger.alias(model, version or CHAMPION_ALIAS)
         if found is None:
             known = [f"{m.model}@{m.version}" for m in self.ledger.models(model)]
-            raise UnknownNameError("model version", f"{model}@{version or CHAMPION_ALIAS}", known)
+            if version is None:
+                versions = f"approve one of its versions ({', '.join(known)})" if known else "run its pipeline"
+                raise PipelineError(f"Model '{model}' has no champion yet; {versions} first.")
+            raise UnknownNameError("model version", f"{model}@{version}", known)
         return self.ledger.model(model, found)
 
     def load(self, model: ModelVersion) -> object:

@@ -82,8 +82,10 @@ def train(estimator: object, rows: pl.DataFrame, signature: Signature, threads: 
         with threadpool_limits(threads):
             estimator.fit(frame, targets)  # type: ignore[attr-defined]  # made_estimator looked
     except Exception as error:
+        empty = [name for name, _ in signature.inputs if not rows[name].count()]
+        without = f"; no row that trains has a value of {', '.join(empty)}." if empty else ""
         raise PipelineError(
-            f"The estimator {type(estimator).__name__} cannot be fitted: {type(error).__name__}: {error}"
+            f"The estimator {type(estimator).__name__} cannot be fitted: {type(error).__name__}: {error}{without}"
         ) from error
     return Trained(
         estimator=type(estimator).__name__,

@@ -59,7 +59,7 @@ def test_a_refused_run_ends_with_exit_code_1(shop: Path) -> None:
     said = run(shop, "pipeline", "run", "returned", code=1)
     assert "REFUSED: Data: FAIL. Volume: There are" in said
     assert answer(shop, "pipeline", "gates", "returned")[0]["verdict"] == "FAIL"
-    assert "at least 1000000 are needed" in run(shop, "pipeline", "gates")
+    assert "at least 1,000,000 are needed" in run(shop, "pipeline", "gates")
 
 
 def test_experiments_are_compared(shop: Path) -> None:
@@ -135,7 +135,7 @@ def test_wrong_input_is_one_sentence(shop: Path, command: tuple[str, ...], told:
 
 
 def test_a_run_that_measured_nothing_is_not_compared(shop: Path) -> None:
-    run(shop, "pipeline", "experiment", "returned", "--set", "C=1", code=2)
+    run(shop, "pipeline", "experiment", "returned", "--set", "logisticregression__C=-1", code=2)
     told = run(shop, "pipeline", "compare", "1", "2", code=2)
     assert told.startswith("Run 2 has no metrics to compare: it is FAILED and has not come to `evaluate`.")
 

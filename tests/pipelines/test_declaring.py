@@ -81,7 +81,7 @@ def test_a_pipeline_knows_the_kind_of_its_label_from_its_metrics() -> None:
         ),
         ({"window": DAY * 0}, "window must be positive, got 0:00:00."),
         ({"inputs": []}, "inputs must list features of the service, got []."),
-        ({"inputs": ["amont"]}, "input 'amont' is no feature of service 'risk_v1'."),
+        ({"inputs": ["amont"]}, "input 'amont' is no feature of service 'risk_v1', which has amount."),
         (
             {"model_gate": [AtLeast("roc_auc", 0.6), AtLeast("mae", 3)]},
             "model_gate and triggers mix metrics of classification and regression.",

@@ -40,8 +40,8 @@ def moved(to: int, before: int) -> str:
 NONE_YET = "in all, and no run has trained yet"
 NO_MODEL = f"Nothing else fires: {BY_DRIFT}: no run has trained yet, so there is nothing to have drifted from."
 REFUSED, FIRED = " fired and was refused", "fired and was refused"
-RUN_1 = ran(1, BY_ROWS, "REFUSED at 2013-02-27T09:00:00Z. Data: FAIL. Volume: There are 6016 rows, and at least 6343")
-RUN_6 = ran(6, BY_SCHEDULE, "REFUSED at 2013-05-15T09:00:00Z. Data: FAIL. Contract: 400 of 14385 rows break Flight: ")
+RUN_1 = ran(1, BY_ROWS, "REFUSED at 2013-02-27T09:00:00Z. Data: FAIL. Volume: There are 6,016 rows, and at least 6,343")
+RUN_6 = ran(6, BY_SCHEDULE, "REFUSED at 2013-05-15T09:00:00Z. Data: FAIL. Contract: 400 of 14,385 rows break Flight: ")
 RUN_8 = ran(8, BY_SCHEDULE, f"SUCCEEDED at 2013-06-17T09:00:00Z. {moved(6, 5)}")
 RUN_9 = ran(9, BY_ROWS, f"SUCCEEDED at 2013-06-30T09:00:00Z. {moved(7, 6)}")
 RUN_10 = ran(10, BY_DRIFT, f"SUCCEEDED at 2013-07-08T09:00:00Z. {moved(8, 7)}")

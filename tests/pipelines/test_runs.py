@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from featurestore.errors import (
     ConflictError,
@@ -14,12 +15,15 @@ from featurestore.errors import (
     GateRefused,
     InputError,
     ModelFileError,
+    PipelineError,
     UnknownNameError,
 )
+from pipelines.frames import Signature
 from pipelines.ledger.records import RunState, StepState, Verdict
 from pipelines.models.document import ModelDocument
 from pipelines.promotion import approve
 from pipelines.running import add_run, exclusive, execute, run_experiment, run_pipeline
+from pipelines.steps.train import train
 from pipelines.triggers.decision import Ending
 from pipelines.triggers.standing import read_known
 from tests.pipelines.projects import Shop, day, served_here, write_definitions
@@ -36,10 +40,14 @@ def test_a_first_model_waits_for_a_person(new_shop: NewShop) -> None:
     shop = new_shop()
     report = shop.run()
     assert report.run.state is RunState.SUCCEEDED
-    assert report.run.outcome.endswith("a person must approve it: `featurestore pipeline approve returned 1`.")
+    assert report.run.outcome.endswith(
+        "a person must approve it: `featurestore pipeline approve returned 1 --reason ...`."
+    )
     assert [step.name for step in report.steps] == STEPS
     assert shop.states() == {1: "CANDIDATE"}
     assert shop.rooms.models.champion("returned") is None
+    with pytest.raises(PipelineError, match=r"no champion yet; approve one of its versions \(returned@1\) first"):
+        shop.rooms.models.get("returned")
 
 
 def test_an_approved_model_is_verified_and_goes_live(new_shop: NewShop) -> None:
@@ -224,12 +232,19 @@ def test_an_experiment_and_a_run_share_their_steps(shop: Shop) -> None:
     }  # fmt: skip
 
 
-def test_a_parameter_that_is_not_there_is_told(shop: Shop) -> None:
+def test_a_parameter_that_is_not_there_is_told_before_anything_runs(shop: Shop) -> None:
+    before = len(shop.rooms.ledger.runs())
     with pytest.raises(InputError, match=r"no parameter 'C'. Parameters: .*logisticregression__C"):
         run_experiment(shop.store, "returned", {"C": 1})
-    (run,) = shop.rooms.ledger.runs()[:1]
-    assert run.state is RunState.FAILED
-    assert shop.rooms.ledger.steps(run.number)[-1].state is StepState.FAILED
+    assert len(shop.rooms.ledger.runs()) == before
+
+
+def test_a_feature_that_is_null_wherever_it_is_learned_from_is_named() -> None:
+    rows = pl.DataFrame({"a": [1.0, 2.0] * 20, "b": [None] * 40, "y": [0, 1] * 20}, schema_overrides={"b": pl.Float64})
+    inputs = (("a", "Float64"), ("b", "Float64"))
+    signature = Signature(service="s", inputs=inputs, keys=(), request=(), label="y", kind="classification")
+    with pytest.raises(PipelineError, match=r"cannot be fitted: .*; no row that trains has a value of b\."):
+        train(HistGradientBoostingClassifier(), rows, signature)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_bound_is_kept_or_missed() -> None:
     assert checked(AtLeast("roc_auc", 0.8), GOOD).verdict is Verdict.PASS
     result = checked(AtLeast("roc_auc", 0.9), GOOD)
     assert result.verdict is Verdict.FAIL
-    assert result.reason == "roc_auc is 0.8430 on 2000 test rows, and at least 0.9 is wanted."
+    assert result.reason == "roc_auc is 0.8430 on 2,000 test rows, and at least 0.9 is wanted."
 
 
 def test_where_less_is_better_a_bound_is_a_most() -> None:
