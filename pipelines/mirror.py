@@ -1,10 +1,11 @@
-"""MLflow as a mirror of the ledger: runs with parameters, metrics and files, model versions with states and aliases.
+"""MLflow as a mirror of the ledger: runs with parameters, metrics, files and pages, model versions, states, aliases.
 
 What MLflow has is found by tags, so mirroring again adds nothing, and what a broken connection left is completed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
@@ -23,7 +24,7 @@ from featurestore.errors import ConfigurationError
 from pipelines.ledger.records import CHAMPION_ALIAS, ModelVersion, Run, RunState, Step
 from pipelines.ledger.runs import RunFilter
 from pipelines.models.document import ModelDocument
-from pipelines.rooms import PipelineRooms
+from pipelines.rooms import PipelineRooms, page_path
 from pipelines.steps.evaluate import Evaluated
 from pipelines.steps.train import Trained
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as RunThere
     from mlflow.entities.model_registry import ModelVersion as VersionThere
 
-_RUN, _WHOLE, _VERSION, _STATE = (f"featurestore.{name}" for name in ("run", "whole", "version", "state"))
+_RUN, _WHOLE, _VERSION, _STATE, _PAGE = (
+    f"featurestore.{name}" for name in ("run", "whole", "version", "state", "page")
+)
 _STATUS = {RunState.SUCCEEDED: "FINISHED", RunState.FAILED: "FAILED"}  # what a gate refused, or expired, is KILLED
 _MOST_TEXT = 500  # characters of a parameter or tag
 _MOST_RUNS = 1_000
@@ -102,12 +105,14 @@ class _Mirror:
         self._there: dict[int, str] = {}  # runs of the ledger that MLflow has whole, and their ids there
 
     def runs(self) -> int:
-        """Add the ended runs that MLflow lacks, the oldest first; how many there were."""
+        """Add the ended runs that MLflow lacks, the oldest first, and all pages that it lacks; how many runs."""
         partly: dict[int, str] = {}
+        pages: dict[int, str | None] = {}
         for there in self._runs_there():
             number = there.data.tags.get(_RUN)
             if number is not None:
                 (self._there if _WHOLE in there.data.tags else partly)[int(number)] = there.info.run_id
+                pages[int(number)] = there.data.tags.get(_PAGE)
         ended = tuple(state for state in RunState if state.ended)
         missing = [
             run
@@ -116,6 +121,8 @@ class _Mirror:
         ]
         for run in missing:
             self._there[run.number] = self._add_run(run, partly.get(run.number))
+        for number in self._there:
+            self._add_page(number, pages.get(number))
         return len(missing)
 
     def versions(self) -> int:
@@ -183,6 +190,17 @@ class _Mirror:
         self._client.set_terminated(begun, _STATUS.get(run.state, "KILLED"), ended_ms)
         self._client.set_tag(begun, _WHOLE, "true")
         return begun
+
+    def _add_page(self, number: int, before: str | None) -> None:
+        """The page of a run, unless it is the one whose digest MLflow has: it is written anew when a model moves."""
+        path = page_path(self._rooms, number)
+        if not path.is_file():
+            return
+        page = path.read_text(encoding="utf-8")
+        digest = hashlib.sha256(page.encode()).hexdigest()
+        if digest != before:
+            self._client.log_text(self._there[number], page, "report.html")
+            self._client.set_tag(self._there[number], _PAGE, digest)
 
     def _tags(self, run: Run) -> dict[str, str]:
         tags = {

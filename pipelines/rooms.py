@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipelines.artifacts import Artifacts
     from pipelines.definition.pipeline import TrainingPipeline
     from pipelines.ledger import Ledger
+    from pipelines.ledger.records import ModelVersion
     from pipelines.models.registry import ModelRegistry
 
 
@@ -24,10 +25,14 @@ def predictions_folder(store: FeatureStore) -> Path:
 
 
 class PipelineRooms:
-    """What training pipelines of a store's project work with; the store is the caller's to close."""
+    """What training pipelines of a store's project work with; the store is the caller's to close.
 
-    def __init__(self, store: FeatureStore) -> None:
+    Unless it `tells`, nobody outside the project hears of models that are put away: servers wait for no one.
+    """
+
+    def __init__(self, store: FeatureStore, *, tells: bool = True) -> None:
         self.store = store
+        self._tells = tells
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -49,7 +54,15 @@ class PipelineRooms:
         from pipelines.models.registry import ModelRegistry
 
         trusted = self.store.configuration.pipelines.trusted_types
-        return ModelRegistry(self.store.root, self.ledger, trusted, self.store.actor)
+        return ModelRegistry(self.store.root, self.ledger, trusted, self.store.actor, self._quarantined)
+
+    def _quarantined(self, model: ModelVersion) -> None:
+        from pipelines.run_report import leave, write_pages  # which know these rooms
+
+        if self._tells:
+            leave(self, self.ledger.run(model.run))
+        else:
+            write_pages(self, model.run)
 
     @cached_property
     def predictions(self) -> VectorLog | None:
@@ -81,3 +94,8 @@ class PipelineRooms:
 
         if name is not None and not self.ledger.runs(RunFilter(name, limit=1)):
             self.pipeline(name)
+
+
+def page_path(rooms: PipelineRooms, run: int) -> Path:
+    """Where the HTML page of a run lies, once it has ended."""
+    return rooms.folder / "runs" / f"{run}.html"

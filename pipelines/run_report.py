@@ -10,10 +10,10 @@ import msgspec
 
 from featurestore.errors import FeatureStoreError
 from featurestore.files import write_whole
-from pipelines.ledger.records import AliasMove, GateResult, ModelVersion, Notice, Run, Step
+from pipelines.ledger.records import AliasMove, GateResult, ModelState, ModelVersion, Notice, Run, StateChange, Step
 from pipelines.models.files import load_model
 from pipelines.pages.page import PageContent, run_page
-from pipelines.rooms import PipelineRooms
+from pipelines.rooms import PipelineRooms, page_path
 from pipelines.steps.evaluate import Evaluated
 from pipelines.telling import tell
 
@@ -59,15 +59,23 @@ class RunReport:
         return tuple(move for move in reversed(log) if version in (move.from_version, move.to_version))
 
     @property
+    def put_away(self) -> StateChange | None:
+        """When and why the version that the run registered went into quarantine; None while it is not there."""
+        if self.model is None or self.model.state is not ModelState.QUARANTINED:
+            return None
+        changes = self.rooms.ledger.state_log(self.model.model, self.model.version)
+        return next(change for change in changes if change.to_state is ModelState.QUARANTINED)
+
+    @property
     def page(self) -> Path:
         """Where the HTML page of the run lies, once it has ended."""
-        return self.rooms.folder / "runs" / f"{self.run.number}.html"
+        return page_path(self.rooms, self.run.number)
 
     def write_page(self) -> Path:
         """Write the page as the ledger knows the run now; raises OSError, and PipelineError for a lost artifact."""
         digest = next((s.artifacts["curves"] for s in reversed(self.steps) if "curves" in s.artifacts), None)
         curves = None if digest is None else self.rooms.artifacts.read(self.rooms.ledger.artifact(digest))
-        content = PageContent(self.run, self.steps, self.gates, self.evaluated, self.model, self.moves)
+        content = PageContent(self.run, self.steps, self.gates, self.evaluated, self.model, self.moves, self.put_away)
         page = run_page(content, curves).encode()
         write_whole(self.page, lambda file: file.write(page))
         return self.page
@@ -84,14 +92,20 @@ class RunReport:
 def leave(rooms: PipelineRooms, run: Run) -> RunReport:
     """Write the pages of a run that has ended and of those whose models it concerns, and tell others of it.
 
-    Called again when the run's version is judged or moved later. What fails here fails no run.
+    Called again when the run's version is judged, moved or put away later. What fails here fails no run.
     """
-    report = RunReport.of(rooms, run.number)
-    _write_page(report)
-    for number in sorted(_concerned(rooms, report) - {run.number}):
-        _write_page(RunReport.of(rooms, number))
+    report = write_pages(rooms, run.number)
     tell(rooms, run)
     return replace(report, notices=rooms.ledger.notices(run.number))
+
+
+def write_pages(rooms: PipelineRooms, number: int) -> RunReport:
+    """Write the pages of a run and of those whose models it concerns; a page that cannot be written is logged."""
+    report = RunReport.of(rooms, number)
+    _write_page(report)
+    for other in sorted(_concerned(rooms, report) - {number}):
+        _write_page(RunReport.of(rooms, other))
+    return report
 
 
 def _concerned(rooms: PipelineRooms, report: RunReport) -> set[int]:

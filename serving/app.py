@@ -162,7 +162,7 @@ class _Rooms:
         self.plans = Plans(store.registry, compiled)
         self.sizes = Sizes(settings.max_entities, settings.max_features)
         self.asking = Asking(self.plans, self.pool, self.sizes)
-        pipelines = PipelineRooms(store)
+        pipelines = PipelineRooms(store, tells=False)
         self.log = pipelines.predictions if self.trial is None else None
         loading = Loading(pipelines.models, store.registry, compiled, self.log)
         self.models = LiveModels(loading, None if self.trial is None else self.trial.candidates)

@@ -5,6 +5,7 @@ Invariant: at most one version of a model is CHAMPION, and the alias `champion` 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +20,22 @@ from pipelines.models.files import checked_bytes, load_model
 from pipelines.models.states import check_move
 
 
+def _untold(_: ModelVersion) -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRegistry:
-    """The models of the project at `root`; `trusted` are types that its files may name beside the usual ones."""
+    """The models of the project at `root`; `trusted` are types that its files may name beside the usual ones.
+
+    `quarantined` is told of each version that was put away, once it is.
+    """
 
     root: Path
     ledger: Ledger
     trusted: tuple[str, ...]
     actor: str
+    quarantined: Callable[[ModelVersion], None] = _untold
 
     def champion(self, model: str) -> ModelVersion | None:
         """The version that is live; None when none is."""
@@ -139,6 +148,7 @@ class ModelRegistry:
                 versions.move_alias(connection, change, occasion)
                 if heir is not None:
                     versions.set_state(connection, heir, ModelState.CHAMPION, occasion)
+        self.quarantined(model)
 
     def _crown(self, connection: Connection, model: ModelVersion, change: AliasChange, occasion: Occasion) -> AliasMove:
         move = versions.move_alias(connection, change, occasion)

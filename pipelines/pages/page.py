@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from featurestore.timeline import format_instant, short_instant
-from pipelines.ledger.records import AliasMove, GateResult, ModelVersion, Run, Step
+from pipelines.ledger.records import AliasMove, GateResult, ModelVersion, Run, StateChange, Step
 from pipelines.pages.plots import gate_plots, model_plots
 from pipelines.pages.style import COLORS, PAGE, PLOTS
 from pipelines.steps.evaluate import Evaluated
@@ -17,7 +17,10 @@ from pipelines.steps.evaluate import Evaluated
 
 @dataclass(frozen=True, slots=True)
 class PageContent:
-    """What the page of a run tells: gates and the champion's `moves` in order, and the version that was registered."""
+    """What the page of a run tells: gates and the champion's `moves` in order, and the version that was registered.
+
+    `put_away`: when that went into quarantine.
+    """
 
     run: Run
     steps: Sequence[Step]
@@ -25,6 +28,7 @@ class PageContent:
     evaluated: Evaluated | None
     model: ModelVersion | None
     moves: Sequence[AliasMove]
+    put_away: StateChange | None = None
 
 
 def run_page(content: PageContent, curves: bytes | None) -> str:
@@ -63,6 +67,9 @@ def _model(content: PageContent) -> Iterator[str]:
     ]
     yield f"<h2>{escape(model.model)}@{model.version} &ensp;{_tag(model.state.value)}</h2>"
     yield _table(("at", "moved", "by", "reason"), rows) if rows else '<p class="soft">It was never the champion.</p>'
+    if content.put_away is not None:
+        away = content.put_away
+        yield f"<p>Quarantined at {short_instant(away.at_us)}, by {escape(away.actor)}: {escape(away.reason)}</p>"
 
 
 def _moved(move: AliasMove, version: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import FeatureStoreError, ModelFileError
 from pipelines.ledger.records import RunState
 from pipelines.pages.plots import model_plots
 from pipelines.promotion import approve, roll_back
@@ -60,6 +60,24 @@ def test_the_pages_of_both_tell_who_took_whose_place(shop: Shop) -> None:
     text = second.page.read_text(encoding="utf-8")
     assert "v1 took its place" in text
     assert "the new one is odd" in text
+
+
+def test_the_pages_tell_of_a_model_that_was_put_away_outside_of_a_run(shop: Shop) -> None:
+    second = shop.run()
+    assert second.model is not None
+    (shop.root / str(second.model.document["path"])).write_bytes(b"other")
+    with pytest.raises(ModelFileError):
+        shop.rooms.models.load(second.model)
+    text = second.page.read_text(encoding="utf-8")
+    for told in (
+        ">quarantined<",
+        "Quarantined at 2024-01-22 12:00",
+        "is not the one that was registered",
+        "v1 took its",
+    ):
+        assert told in text, told
+    first = (shop.root / "data/pipelines/runs/1.html").read_text(encoding="utf-8")
+    assert "became the champion in the place of v2, rolled back" in first
 
 
 def test_what_a_project_says_is_text_in_its_page(shop: Shop) -> None:

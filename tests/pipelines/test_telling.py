@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from featurestore.errors import ModelFileError
 from pipelines.ledger.records import RunState
 from pipelines.mirror import mirror_pipeline
 from pipelines.promotion import roll_back
@@ -112,6 +113,14 @@ def tags(client: object, experiment: str) -> dict[str, dict[str, str]]:
     return {run.data.tags["featurestore.run"]: run.data.tags for run in client.search_runs([found.experiment_id])}
 
 
+def page_there(client: object, run_id: str, shop: Shop) -> str:
+    """The page of a run as MLflow has it."""
+    from mlflow import MlflowClient
+
+    assert isinstance(client, MlflowClient)
+    return Path(client.download_artifacts(run_id, "report.html", str(shop.root))).read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """MLflow's own store; it writes artifacts to the working folder."""
@@ -142,6 +151,7 @@ def test_runs_and_versions_are_mirrored_to_mlflow(configured: Configured, tracki
     assert report.model is not None
     kept = Path(client.download_artifacts(newest.info.run_id, "train/model.skops", str(shop.root)))
     assert kept.read_bytes() == (shop.root / str(report.model.document["path"])).read_bytes()
+    assert page_there(client, newest.info.run_id, shop) == report.page.read_text(encoding="utf-8")
     champion = client.get_model_version_by_alias(name, "champion")
     assert champion.tags["featurestore.version"] == "2"
     assert champion.tags["featurestore.sha256"] == report.model.digest
@@ -159,12 +169,23 @@ def test_a_rollback_moves_the_alias_and_the_states_there_too(configured: Configu
     from mlflow import MlflowClient
 
     shop = configured(f'\n[mlflow]\ntracking_uri = "{tracking}"\n')
-    shop.run()
+    report = shop.run()
+    assert report.model is not None
     roll_back(shop.rooms, "returned", None, "the new one is odd")
     client, name = MlflowClient(tracking), f"{shop.store.configuration.project}.returned"
     assert client.get_model_version_by_alias(name, "champion").tags["featurestore.version"] == "1"
     states = {v.tags["featurestore.version"]: v.tags["featurestore.state"] for v in client.search_model_versions()}
     assert states == {str(version): state for version, state in shop.states().items()}
+    (shop.root / str(report.model.document["path"])).write_bytes(b"other")
+    with pytest.raises(ModelFileError):  # a file that was tampered with, which its version is put away for
+        shop.rooms.models.rollback("returned", 2, reason="it was better")
+    states = {v.tags["featurestore.version"]: v.tags["featurestore.state"] for v in client.search_model_versions()}
+    assert states == {"1": "CHAMPION", "2": "QUARANTINED"}
+    for version in client.search_model_versions():
+        number = version.tags["featurestore.version"]  # which is that of its run too
+        page = (shop.root / f"data/pipelines/runs/{number}.html").read_text(encoding="utf-8")
+        assert page_there(client, version.run_id, shop) == page
+        assert "the new one is odd" in page
 
 
 def test_a_run_that_mlflow_has_in_part_is_completed(configured: Configured, tracking: str) -> None:
