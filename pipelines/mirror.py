@@ -121,8 +121,8 @@ class _Mirror:
         ]
         for run in missing:
             self._there[run.number] = self._add_run(run, partly.get(run.number))
-        for number in self._there:
-            self._add_page(number, pages.get(number))
+        for each in self._there:
+            self._add_page(each, pages.get(each))
         return len(missing)
 
     def versions(self) -> int:

@@ -113,11 +113,12 @@ def tags(client: object, experiment: str) -> dict[str, dict[str, str]]:
     return {run.data.tags["featurestore.run"]: run.data.tags for run in client.search_runs([found.experiment_id])}
 
 
-def page_there(client: object, run_id: str, shop: Shop) -> str:
+def page_there(client: object, run_id: str | None, shop: Shop) -> str:
     """The page of a run as MLflow has it."""
     from mlflow import MlflowClient
 
     assert isinstance(client, MlflowClient)
+    assert run_id is not None
     return Path(client.download_artifacts(run_id, "report.html", str(shop.root))).read_text(encoding="utf-8")
 
 
