@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.contest import REPOSITORY
 from featurestore import FeatureStore
+from featurestore.errors import FeatureStoreError
 
 _SECONDS = "materialized_seconds"
 
@@ -33,5 +34,8 @@ def materialized(name: str, place: Path, end: datetime, threads: int) -> float:
 def _is_complete(project: Path) -> bool:
     if not (project / _SECONDS).exists():
         return False
-    with FeatureStore(project) as store:
-        return all(view.rows for view in store.status())
+    try:
+        with FeatureStore(project) as store:
+            return all(view.rows for view in store.status())
+    except FeatureStoreError:  # an earlier form of the platform wrote it
+        return False

@@ -31,6 +31,11 @@ def running_redis() -> Iterator[str]:
         process.wait(timeout=_READY_SECONDS)
 
 
+def address(url: str) -> str:
+    """The host and port of a server."""
+    return url.removeprefix("redis://")
+
+
 def used_mb(url: str) -> float:
     """The memory that a server's data takes."""
     with redis.Redis.from_url(url) as client:

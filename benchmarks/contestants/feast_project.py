@@ -21,10 +21,13 @@ _CONFIGURATION = """\
 project: benchmark
 provider: local
 registry: registry.db
-offline_store: {type: duckdb}
-online_store: {type: sqlite, path: online.db}
+offline_store: {{type: duckdb}}
+online_store: {online}
 entity_key_serialization_version: 3
 """
+
+
+_SQLITE = "{type: sqlite, path: online.db}"
 
 
 def open_store(folder: Path) -> feast.FeatureStore:
@@ -32,17 +35,17 @@ def open_store(folder: Path) -> feast.FeatureStore:
     return feast.FeatureStore(repo_path=str(folder))
 
 
-def apply_history(folder: Path, stored: Path) -> None:
+def apply_history(folder: Path, stored: Path, online: str) -> None:
     """A project whose one view reads the Parquet files of our offline table."""
     source = feast.FileSource(
         path=f"{stored}/*.parquet", timestamp_field="__event_timestamp", created_timestamp_column="__created_timestamp"
     )
-    _made(folder).apply([_ENTITY, _view("profile", FEATURES, source)])
+    _made(folder, online).apply([_ENTITY, _view("profile", FEATURES, source)])
 
 
-def apply_online(folder: Path, inputs: Path) -> None:
-    """A project with the online views, and their rows in its SQLite store."""
-    store = _made(folder)
+def apply_online(folder: Path, inputs: Path, online: str) -> None:
+    """A project with the online views, and their rows in its online store."""
+    store = _made(folder, online)
     views = []
     for name in ONLINE_VIEWS:
         source = feast.FileSource(path=str(inputs / f"{name}.parquet"), timestamp_field="event_timestamp")
@@ -52,9 +55,9 @@ def apply_online(folder: Path, inputs: Path) -> None:
         store.write_to_online_store(name, pd.read_parquet(inputs / f"{name}.parquet"))
 
 
-def _made(folder: Path) -> feast.FeatureStore:
+def _made(folder: Path, online: str) -> feast.FeatureStore:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "feature_store.yaml").write_text(_CONFIGURATION, encoding="utf-8")
+    (folder / "feature_store.yaml").write_text(_CONFIGURATION.format(online=online), encoding="utf-8")
     return open_store(folder)
 
 
@@ -67,12 +70,13 @@ def _view(name: str, features: tuple[str, ...], source: feast.FileSource) -> fea
 
 
 def main() -> None:
-    """Arguments: `history` or `online`, folder, and where the data lies."""
-    what, folder, data = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    """Arguments: `history` or `online`, folder, where the data lies, and Redis' address unless it is SQLite."""
+    what, folder, data, *redis = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:]
+    online = f'{{type: redis, connection_string: "{redis[0]}"}}' if redis else _SQLITE
     if what == "history":
-        apply_history(folder, data)
+        apply_history(folder, data, online)
     else:
-        apply_online(folder, data)
+        apply_online(folder, data, online)
 
 
 if __name__ == "__main__":

@@ -66,10 +66,16 @@ def _prepare(options: Options) -> None:
     shutil.rmtree(place / "raw", ignore_errors=True)
     raw_online.publish_lmdb(place)
     if options.feast is not None:
-        fewer = place / "feast-inputs"
-        write_online(fewer, replace(options.sizes, online=_feast_entities(options)))
-        shutil.rmtree(place / "feast", ignore_errors=True)
-        run(module(options.feast, "contestants.feast_project", "online", place / "feast", fewer))
+        prepare_feast(options.feast, options, "feast")
+
+
+def prepare_feast(python: str, options: Options, name: str, *redis: str) -> None:
+    """Feast's project of that name with the same views, in SQLite or at Redis' address."""
+    place = options.workspace / "online"
+    fewer = place / "feast-inputs"
+    write_online(fewer, replace(options.sizes, online=feast_entities(options)))
+    shutil.rmtree(place / name, ignore_errors=True)
+    run(module(python, "contestants.feast_project", "online", place / name, fewer, *redis))
 
 
 def _contestants(options: Options, place: Path, redis: str) -> Iterator[Contestant]:
@@ -80,7 +86,7 @@ def _contestants(options: Options, place: Path, redis: str) -> Iterator[Contesta
     yield options.ours("redis raw", "raw_online", "one MGET over a socket, by hiredis", *sizes, redis, "socket")
     yield options.ours("redis-py", "raw_online", "the same by redis-py with hiredis", *sizes, redis, "client")
     yield options.ours("redis featurestore", "featurestore_online", ours, *sizes, redis)
-    feast = (place / "feast", _feast_entities(options), _FEAST_LOOKUPS)
+    feast = (place / "feast", feast_entities(options), _FEAST_LOOKUPS)
     yield from options.theirs("feast_online", "SQLite, in process", *feast)
 
 
@@ -94,7 +100,8 @@ def _online_at(url: str) -> Iterator[None]:
         del os.environ[_URL]
 
 
-def _feast_entities(options: Options) -> int:
+def feast_entities(options: Options) -> int:
+    """How many entities Feast holds."""
     return min(options.sizes.online, _FEAST_ENTITIES)
 
 
@@ -110,7 +117,7 @@ def _targets(standings: Sequence[Standing]) -> Iterator[Target]:
 
 
 def _section(options: Options, standings: Sequence[Standing], redis: str) -> Section:
-    fewer = f" Feast holds {_feast_entities(options):,} and answers {_FEAST_LOOKUPS:,}." if options.feast else ""
+    fewer = f" Feast holds {feast_entities(options):,} and answers {_FEAST_LOOKUPS:,}." if options.feast else ""
     return Section(
         title="Online lookup",
         command=options.command,
