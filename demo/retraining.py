@@ -100,5 +100,6 @@ def tell_why(store: FeatureStore) -> None:
     ledger = PipelineRooms(store).ledger
     plan = current_plans(store.root, store.configuration.definitions, ledger).plan(PIPELINE)
     say(f"[bold]featurestore pipeline why {PIPELINE}[/] answers:")
-    for sentence in explain(ledger, plan, store.now_us(), None, _EVENTS).answer:
+    story = explain(ledger, plan, store.now_us(), None, _EVENTS)
+    for sentence in (*story.answer, story.champion):
         say(f"  {sentence}")

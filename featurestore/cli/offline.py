@@ -98,6 +98,7 @@ def print_report(report: MaterializationReport) -> None:
             )
             for v in report.views
         ],
+        spare=("chunks",),
     )
     for view in report.views:
         for remark in view.remarks if view.error is None else view.remarks[:-1]:

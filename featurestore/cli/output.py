@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,9 @@ from featurestore.errors import DefinitionError, FeatureStoreError
 if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?$")
+_ENOUGH = 12  # characters, for a column of words beside instants
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -63,7 +67,8 @@ def print_table(
 ) -> None:
     """A table; columns whose cells are all numbers stand right, a rich Text as it is. Instants in tables are UTC.
 
-    `spare` are left out, one after the other, where all columns are too wide.
+    Instants are not broken where there is room for the other columns beside them. `spare` are left out, one after the
+    other, where all columns are too wide.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -75,16 +80,29 @@ def print_table(
             place = list(columns).index(name)
             columns = [column for column in columns if column != name]
             cells = [[*row[:place], *row[place + 1 :]] for row in cells]
+    whole = {0, *_instants(columns, cells)}
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
         values = [row[index] for row in cells if row[index] is not None]
         numeric = bool(values) and all(
             isinstance(value, int | float) and not isinstance(value, bool) for value in values
         )
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=index in whole)
     for row in cells:
         table.add_row(*(value if isinstance(value, Text) else Text(_cell(value)) for value in row))
     console().print(table)
+
+
+def _instants(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[int]:
+    """The places of columns that hold instants alone, when the others keep enough of the width beside them."""
+    widths = [max([len(column), *(len(_cell(row[i])) for row in rows)]) for i, column in enumerate(columns)]
+    places = [
+        i
+        for i in range(len(columns))
+        if (told := [_cell(row[i]) for row in rows if row[i] is not None]) and all(map(_INSTANT.match, told))
+    ]
+    needed = sum(widths[i] if i in places or i == 0 else min(widths[i], _ENOUGH) for i in range(len(columns)))
+    return places if needed + 2 * len(columns) <= console().width else []
 
 
 def print_records(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

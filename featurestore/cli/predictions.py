@@ -72,9 +72,13 @@ def predict(
     from rich.progress import Progress
 
     from pipelines.prediction.batch import BatchPredictor, write_predictions
+    from pipelines.rooms import PipelineRooms
 
     rows, to = read_frame(file), error_console()
+    if not out.absolute().parent.is_dir():  # told before anything is predicted, and logged
+        raise InputError(f"{out} cannot be written: there is no folder {out.parent}; make it, or name another.")
     with open_store() as store, Progress(console=to, transient=True, disable=not to.is_terminal) as bars:
+        PipelineRooms(store).check_known(name)
         batch = BatchPredictor(store, name, version)
         task = bars.add_task("predicting", total=rows.height)
         if timestamp is None:

@@ -73,7 +73,10 @@ GITIGNORE = """\
 data/audit/
 data/offline/
 data/online/
+data/pipelines/
+data/predictions/
 data/registry.db
+data/serving/
 __pycache__/
 """
 

@@ -92,7 +92,7 @@ def why(
     if as_json:
         print_json(_story_document(story))
         return
-    for sentence in story.answer:
+    for sentence in (*story.answer, story.champion):
         print_text(sentence)
     if story.events:
         rows = [(short_instant(e.at_us), e.whom, e.what, e.run, e.why) for e in story.events]
@@ -195,6 +195,7 @@ def _story_document(story: Explanation) -> dict[str, object]:
     return {
         "pipeline": story.pipeline,
         "answer": list(story.answer),
+        "champion": story.champion,
         "triggers": [
             {
                 "trigger": one.trigger,

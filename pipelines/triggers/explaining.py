@@ -12,7 +12,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.records import AliasMove, Decision, GateResult, Observation, Run
 from pipelines.ledger.runs import RunFilter
 from pipelines.ledger.triggers import Materialization, MaterializationState, Memory, read_materializations
-from pipelines.triggers.decision import BREAKER, RETRY, START
+from pipelines.triggers.decision import BREAKER, BY_HAND, RETRY, START
 from pipelines.triggers.labelling import LABELS
 from pipelines.triggers.plans import TriggerPlan
 from pipelines.triggers.readings import to_the_second
@@ -50,10 +50,14 @@ class TriggerSeen:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The answer in sentences, what each trigger saw last, and the newest events, the earliest of them first."""
+    """The answer in sentences, what each trigger saw last, and the newest events, the earliest of them first.
+
+    `champion` says which version is live, since when and why.
+    """
 
     pipeline: str
     answer: tuple[str, ...]
+    champion: str
     triggers: tuple[TriggerSeen, ...]
     events: tuple[Event, ...]
 
@@ -65,17 +69,33 @@ def explain(ledger: Ledger, plan: TriggerPlan, now_us: int, since_us: int | None
         known = read_known(connection, name)
         views = () if connection is None else read_materializations(connection, plan.views, limit)
     runs = ledger.runs(RunFilter(name, "run", limit=limit))
+    moves = ledger.alias_log(name)
+    numbers = {run.number for run in runs}
     told = [  # of one instant in this order
         *(_materialized(one) for one in reversed(views) if one.state is not MaterializationState.DONE),
         *(_observed(one, known.memory) for one in reversed(ledger.observations(name, limit=limit))),
         *(_added(run) for run in reversed(runs)),
-        *(_judged(one) for one in reversed(ledger.gate_results(name, limit=limit))),
-        *(_moved(one) for one in reversed(ledger.alias_log(name)[:limit])),
+        *(_judged(one) for one in reversed(ledger.gate_results(name, limit=limit)) if one.run in numbers),
+        *(_moved(one) for one in reversed(moves[:limit])),
         *(_ended(run, run.ended_at_us) for run in reversed(runs) if run.ended_at_us is not None),
     ]
     events = sorted((e for e in told if since_us is None or e.at_us >= since_us), key=lambda event: event.at_us)
     seen = tuple(_seen(plan, known.memory, runs[0] if runs else None, now_us))
-    return Explanation(name, tuple(_answer(known, runs, seen)), seen, tuple(events[-limit:]))
+    return Explanation(name, tuple(_answer(known, runs, seen)), _champion(moves), seen, tuple(events[-limit:]))
+
+
+def _champion(moves: Sequence[AliasMove]) -> str:
+    """Which version is live; `moves` begin with the newest."""
+    if not moves or moves[0].to_version is None:
+        return "No version of it is the champion."
+    newest = moves[0]
+    since = to_the_second(newest.at_us)
+    return f"v{newest.to_version} is the champion since {since}, by {newest.actor}: {newest.reason.rstrip('.')}."
+
+
+def _cause(run: Run) -> str:
+    """What started a run, as words that follow a verb."""
+    return run.trigger if run.trigger == BY_HAND else f"for {run.trigger}"
 
 
 def _answer(known: Known, runs: Sequence[Run], seen: Sequence[TriggerSeen]) -> Iterator[str]:
@@ -84,7 +104,7 @@ def _answer(known: Known, runs: Sequence[Run], seen: Sequence[TriggerSeen]) -> I
         yield "It has not run yet."
     else:
         at = to_the_second(ended.ended_at_us or ended.created_at_us)
-        yield f"It last ran as run {ended.number}, for {ended.trigger}: {ended.state} at {at}. {ended.outcome}".strip()
+        yield f"It last ran as run {ended.number}, {_cause(ended)}: {ended.state} at {at}. {ended.outcome}".strip()
     standing, why = known.standing, known.memory.get(START)
     if standing.left is not None:
         yield f"Run {standing.left.run} is running, or was left unfinished: then the next tick goes on with it."
@@ -155,7 +175,7 @@ def _observed(one: Observation, memory: Mapping[str, Memory]) -> Event:
 
 
 def _added(run: Run) -> Event:
-    return Event(run.created_at_us, "run", "ADDED", f"for {run.trigger}, by {run.actor}", run.number)
+    return Event(run.created_at_us, "run", "ADDED", f"{_cause(run)}, by {run.actor}", run.number)
 
 
 def _ended(run: Run, at_us: int) -> Event:

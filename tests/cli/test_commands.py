@@ -15,6 +15,8 @@ import polars as pl
 import pytest
 
 from featurestore.cli import main
+from featurestore.cli.output import print_table
+from featurestore.project.configuration import load_configuration
 from tests.store.projects import PURCHASES, day, define, make_project, purchases
 
 
@@ -187,6 +189,25 @@ def test_the_status_says_how_far_each_view_is(shop: Path) -> None:
     assert (view["view"], view["version"], view["rows"], view["online_keys"]) == ("last_purchase", 1, 600, 20)
     assert view["online_in_step"] is True
     assert "in step" in run(shop, "status")
+
+
+def test_instants_in_a_table_are_not_broken_where_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(1, "2024-01-02 03:04:05", "many words " * 9, "2024-01-02")]
+    for width, broken in ((80, False), (30, True)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table(("run", "as of", "outcome", "until"), rows)
+        assert ("2024-01-02 03:04:05" not in capsys.readouterr().out) is broken
+
+
+def test_git_ignores_what_a_new_project_makes(shop: Path) -> None:
+    """Otherwise each run of a pipeline would say that files differ from the commit."""
+    ignored = (shop / ".gitignore").read_text().split()
+    chosen = load_configuration(shop, {})
+    made = [chosen.offline.path, chosen.audit.path, chosen.predictions.path, chosen.pipelines.path]
+    made += [chosen.online.url.partition("://")[2], str(Path(chosen.serving.write_log).parent)]
+    assert [path for path in made if f"{path}/" not in ignored] == []
 
 
 def test_wrong_options_of_serve_are_told_by_their_names(shop: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from pipelines.models.document import ModelDocument
@@ -154,3 +155,12 @@ def test_a_project_without_pipelines_says_so(tmp_path: Path) -> None:
     assert "No model is registered yet." in run(tmp_path, "pipeline", "models")
     empty: list[Any] = answer(tmp_path, "pipeline", "runs")
     assert empty == []
+
+
+def test_predictions_that_cannot_be_written_are_not_made(shop: Path) -> None:
+    pl.DataFrame({"customer": [1]}).write_parquet(shop / "ask.parquet")
+    asked = ("pipeline", "predict", "returned", "ask.parquet", "--out", "nowhere/out.parquet")
+    assert "there is no folder nowhere; make it, or name another" in run(shop, *asked, code=2)
+    assert not (shop / "data" / "predictions").exists()
+    unknown = ("pipeline", "predict", "return", "ask.parquet", "--out", "out.parquet")
+    assert "There is no training pipeline 'return'. Available: returned." in run(shop, *unknown, code=2)

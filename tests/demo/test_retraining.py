@@ -56,4 +56,5 @@ def test_a_model_is_trained_approved_asked_over_http_and_explained(
     assert "late_flight@1 is the champion" in said
     assert "answered by v1" in said
     assert "0 of 2,000 rows since run 1 began" in said
-    assert "It last ran as run 1, for by hand: SUCCEEDED" in said
+    assert "It last ran as run 1, by hand: SUCCEEDED" in said
+    assert "v1 is the champion since" in said

@@ -38,7 +38,7 @@ class Day:
         ended = [event for event in self.events if event.whom == "run" and event.what != "ADDED"]
         if ended:
             causes = [event for event in self.events if event.what == "ACCEPTED" and event.run == ended[-1].run]
-            by_hand = any(event.what == "ADDED" and event.why.startswith("for by hand") for event in self.events)
+            by_hand = any(event.what == "ADDED" and event.why.startswith("by hand") for event in self.events)
             assert by_hand or causes, self
             return f"ran: {ended[-1].what}"
         told = " ".join(self.answer[1:])
