@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from featurestore.errors import GateRefused, UnknownNameError
+from featurestore.errors import GateRefused, InputError, UnknownNameError
 from pipelines.definition.model_gate import Behaves
 from pipelines.ledger.records import AliasMove, GateResult, ModelState, ModelVersion
 from pipelines.models.document import ModelDocument
@@ -47,12 +47,15 @@ def approve(
     actor: str | None = None,
     server: Server | None = None,
 ) -> Promotion:
-    """Approve a version that waits for a person, verify it, and make it the champion.
+    """Approve a version that waits for a person, verify it, and make it the champion; one that was approved goes on.
 
     Raises UnknownNameError, InputError for one that does not wait, GateRefused when it met no bound or does not behave
     in the server, and ConflictError when another champion came since its gate compared it.
     """
-    rooms.models.approve(rooms.ledger.model(name, version), reason, actor)
+    model = rooms.ledger.model(name, version)
+    _refuse_champion(rooms, model)
+    if model.state not in (ModelState.APPROVED, ModelState.VERIFIED):
+        rooms.models.approve(model, reason, actor)
     return promote_version(rooms, name, version, reason, actor=actor, server=server)
 
 
@@ -71,6 +74,7 @@ def promote_version(
     server, and ConflictError when another champion came since its gate compared it.
     """
     model = rooms.ledger.model(name, version)
+    _refuse_champion(rooms, model)
     if model.state is not ModelState.VERIFIED:
         check_move(model, ModelState.VERIFIED, "only an approved version is promoted.")
     try:
@@ -89,10 +93,19 @@ def promote_version(
 
 def roll_back(rooms: PipelineRooms, name: str, to: int | None, reason: str) -> AliasMove:
     """Make an earlier champion, by default the one before, the champion again (`ModelRegistry.rollback`)."""
+    if to is not None:
+        _refuse_champion(rooms, rooms.ledger.model(name, to))
     move = rooms.models.rollback(name, to, reason=reason)
     assert move.to_version is not None, "a rollback leaves a champion"
     leave(rooms, rooms.ledger.run(rooms.ledger.model(name, move.to_version).run))
     return move
+
+
+def _refuse_champion(rooms: PipelineRooms, model: ModelVersion) -> None:
+    """Raise InputError for the champion, once its pages are written: a broken off command may have left them."""
+    if model.state is ModelState.CHAMPION:
+        leave(rooms, rooms.ledger.run(model.run))
+        raise InputError(f"Model {model.model}@{model.version} is the champion already.")
 
 
 def _outside_a_run(rooms: PipelineRooms, model: ModelVersion, report: GateReport) -> GateResult:

@@ -151,17 +151,18 @@ def _steps(flow: Flow, server: Server | None) -> Ending:
         return _refused(validated.report)
     divided = flow.split(extracted)
     trained = flow.train(extracted, divided)
-    if flow.stepper.run.kind == "run" and flow.live is not None:
-        version, digest = flow.live.model.version, flow.stepper.artifact("train", "model").digest
-        if digest == flow.live.model.digest:
-            return Ending(RunState.SUCCEEDED, f"Champion v{version} learned from the same data with the same code.")
+    run, digest = flow.stepper.run, flow.stepper.artifact("train", "model").digest
+    live = None if flow.live is None else flow.live.model
+    # what is live may be this run's own model, when it was broken off after the promotion
+    if live is not None and live.digest == digest and run.kind == "run" and run.number != live.run:
+        return Ending(RunState.SUCCEEDED, f"Champion v{live.version} learned from the same data with the same code.")
     evaluated = flow.evaluate(extracted, divided, trained)
     compared = flow.compare(trained, evaluated)
-    if flow.stepper.run.kind == "experiment":
+    if run.kind == "experiment":
         passed = compared.report.verdict.passed
         return Ending(RunState.SUCCEEDED, "The model gate passed.") if passed else _refused(compared.report)
     document = flow.document(extracted, divided, trained, evaluated, compared)
-    candidate = Candidate(flow.stepper.artifact("train", "model").digest, evaluated.champion, document)
+    candidate = Candidate(digest, evaluated.champion, document)
     registered = _register(flow, candidate)
     return _onward(flow, registered, compared.report, server)
 

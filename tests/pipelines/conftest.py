@@ -15,12 +15,20 @@ from tests.pipelines.projects import MODEL_GATE, Shop, day, make_project, opened
 
 
 @pytest.fixture(scope="session")
-def _first_champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("shop")
+def _first_candidate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("candidate")
     make_project(root)
     store, _ = opened(root, day(20, 12))
     with store:
         run_pipeline(store, "returned", server=served_here(root))
+    return root
+
+
+@pytest.fixture(scope="session")
+def _first_champion(_first_candidate: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = shutil.copytree(_first_candidate, tmp_path_factory.mktemp("champion") / "shop")
+    store, _ = opened(root, day(20, 12))
+    with store:
         approve(PipelineRooms(store), "returned", 1, "the first one", server=served_here(root))
     return root
 
