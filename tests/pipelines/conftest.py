@@ -15,7 +15,7 @@ from tests.pipelines.projects import MODEL_GATE, Shop, day, make_project, opened
 
 
 @pytest.fixture(scope="session")
-def _first_candidate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_candidate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("candidate")
     make_project(root)
     store, _ = opened(root, day(20, 12))
@@ -25,8 +25,8 @@ def _first_candidate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _first_champion(_first_candidate: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = shutil.copytree(_first_candidate, tmp_path_factory.mktemp("champion") / "shop")
+def _first_champion(first_candidate: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = shutil.copytree(first_candidate, tmp_path_factory.mktemp("champion") / "shop")
     store, _ = opened(root, day(20, 12))
     with store:
         approve(PipelineRooms(store), "returned", 1, "the first one", server=served_here(root))

@@ -61,9 +61,9 @@ def test_a_run_whose_process_is_killed_while_its_page_is_written_has_ended(shop:
 
 
 @pytest.fixture
-def candidate(_first_candidate: Path, tmp_path: Path) -> Path:
+def candidate(first_candidate: Path, tmp_path: Path) -> Path:
     """A project whose first model waits for a person."""
-    return shutil.copytree(_first_candidate, tmp_path / "candidate")
+    return shutil.copytree(first_candidate, tmp_path / "candidate")
 
 
 @pytest.fixture

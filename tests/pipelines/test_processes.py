@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import queue
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from featurestore.timeline import to_datetime
+from pipelines.ledger import open_ledger
 from pipelines.ledger.records import Decision, RunState
 from pipelines.triggers.features import FeaturesOnTime
+from tests.pipelines.projects import day, write_definitions
+from tests.pipelines.projects import opened as made
 from tests.pipelines.ticks import opened, us
 from tests.repository.tree import ROOT
 
@@ -159,20 +165,18 @@ def test_processes_that_tick_at_once_run_a_pipeline_once_at_a_time_and_each_run_
         assert len({o.reason.partition(",")[0] for o in accepted}) == len(accepted) == len(begun)
 
 
+def watching(root: Path, every: str) -> list[subprocess.Popen[str]]:
+    """Two processes that watch a project, as a person starts them."""
+    program = str(Path(sys.executable).with_name("featurestore"))
+    command = [program, "--project", str(root), "watch", "--every", every, "--json"]
+    return [subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+
+
 def test_watching_processes_materialize_a_view_once_and_end_when_told(tmp_path: Path) -> None:
     with opened(tmp_path) as shop:
         shop.click_until_new_year()
         shop.declare("[]", schedule='"0 0 1 1 *"')
-    command = [
-        str(Path(sys.executable).with_name("featurestore")),
-        "--project",
-        str(tmp_path),
-        "watch",
-        "--every",
-        "1h",
-        "--json",
-    ]
-    watchers = [subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    watchers = watching(tmp_path, "1h")
     for watcher in watchers:
         assert watcher.stdout is not None
         assert json.loads(watcher.stdout.readline()) == {"watching_every": "1h"}
@@ -181,3 +185,51 @@ def test_watching_processes_materialize_a_view_once_and_end_when_told(tmp_path: 
     assert [watcher.returncode for watcher in watchers] == [0, 0]
     done = [one for text in said for line in text.splitlines() for one in json.loads(line)["materialized"]]
     assert [(one["view"], one["state"]) for one in done] == [("spend", "DONE")]
+
+
+def test_watching_processes_run_a_real_pipeline_once_for_each_cause(first_candidate: Path, tmp_path: Path) -> None:
+    """The rows of a day are a cause each; each run learns from what is committed, and its model waits for a person."""
+    root = shutil.copytree(first_candidate, tmp_path / "shop")
+    trigger = '[AtLeast("roc_auc", 0.6)], triggers=[NewData("spend", min_rows=40)]'
+    write_definitions(root, data_gate="[Volume(min_rows=200)]", model_gate=trigger)
+    store, clock = made(root, day(20, 12))
+    said: queue.Queue[str] = queue.Queue()
+    with store:
+        watchers = watching(root, "200ms")
+        readers = [threading.Thread(target=_read_lines, args=(watcher, said)) for watcher in watchers]
+        for reader in readers:
+            reader.start()
+        try:
+            for number in (2, 3):
+                clock.at = day(19 + number, 12)
+                store.materialize(clock.at)
+                _wait_for(said, f"0 of 40 rows since run {number} began")
+        finally:
+            for watcher in watchers:
+                watcher.terminate()
+            for reader in readers:
+                reader.join(timeout=60)
+        ledger = open_ledger(store.configuration.registry.url, root, store.now_us)
+    assert [watcher.communicate(timeout=60)[1] for watcher in watchers] == ["", ""]
+    assert [watcher.returncode for watcher in watchers] == [0, 0]
+    runs = tuple(reversed(ledger.runs()))
+    assert [(run.number, run.state.value, run.trigger) for run in runs[1:]] == [
+        (2, "SUCCEEDED", "new data spend 40"), (3, "SUCCEEDED", "new data spend 40"),
+    ]  # fmt: skip
+    assert [len(ledger.attempts(run.number)) for run in runs] == [1, 1, 1]
+    accepted = tuple(reversed(ledger.observations("returned", decision=Decision.ACCEPTED)))
+    assert [(one.run, one.reason) for one in accepted] == [
+        (2, "40 of 40 rows since run 1 began"), (3, "40 of 40 rows since run 2 began"),
+    ]  # fmt: skip
+
+
+def _read_lines(process: subprocess.Popen[str], said: queue.Queue[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.put(line)
+
+
+def _wait_for(said: queue.Queue[str], words: str) -> None:
+    """Take what was said until somebody says these words."""
+    while words not in said.get(timeout=120):
+        pass
