@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from featurestore.audit.layout import VECTORS
 from featurestore.cli.app import app
 from featurestore.errors import DefinitionError
+from pipelines.rooms import predictions_folder
 from tests.pipelines.ticks import opened
 from tests.repository.test_imports import HEAVY
 
@@ -56,6 +58,19 @@ def test_what_failed_is_the_exit_code(root: Path) -> None:
     failed = featurestore(root, "tick", "--json")
     assert failed.exit_code == 2
     assert [one["state"] for one in json.loads(failed.stdout)["materialized"]] == ["FAILED"]
+
+
+def test_labels_that_cannot_be_joined_are_told_and_are_the_exit_code(root: Path) -> None:
+    with opened(root) as shop:
+        shop.declare('[PerformanceDrop("roc_auc", below=0.6)]', schedule="None")
+        (predictions_folder(shop.store) / VECTORS / "risk").mkdir(parents=True)  # of a model that nobody knows
+    failed = featurestore(root, "tick")
+    assert failed.exit_code == 2
+    assert failed.stdout.splitlines() == [
+        "risk: labels: FAILED: labels cannot be joined to predictions: Pipeline 'risk' has no model yet, so nothing was "
+        "predicted; run it first.",
+        "risk: performance roc_auc 0.6: IDLE: 0 of 1 windows are judged",
+    ]
 
 
 def test_a_definition_that_is_wrong_is_told_in_a_sentence(root: Path) -> None:
