@@ -67,8 +67,8 @@ def test_labels_that_cannot_be_joined_are_told_and_are_the_exit_code(root: Path)
     failed = featurestore(root, "tick")
     assert failed.exit_code == 2
     assert failed.stdout.splitlines() == [
-        "risk: labels: FAILED: labels cannot be joined to predictions: Pipeline 'risk' has no model yet, so nothing was "
-        "predicted; run it first.",
+        "risk: labels: FAILED: labels cannot be joined to predictions: Pipeline 'risk' has no model yet, so nothing "
+        "was predicted; run it first.",
         "risk: performance roc_auc 0.6: IDLE: 0 of 1 windows are judged",
     ]
 
