@@ -116,7 +116,8 @@ class LiveModels:
             if fault is not None:
                 faults[name] = fault
                 kept = "it cannot be served" if live is None else f"{live.predictor.name} goes on serving"
-                log.error("The champion of '%s' cannot be loaded, so %s: %s", name, kept, fault)
+                if self.state.faults.get(name) != str(fault):  # it is tried again and again
+                    log.error("The champion of '%s' cannot be loaded, so %s: %s", name, kept, fault)
         if loaded.keys() != self.state.loaded.keys() or any(self.state.loaded[n] is not loaded[n] for n in loaded):
             log.info("Serving models: %s.", ", ".join(live.predictor.name for live in loaded.values()) or "none")
         self.state = LiveState(loaded, champions, {name: str(fault) for name, fault in faults.items()})

@@ -93,6 +93,8 @@ def parsed(request: Request) -> tuple[InferenceRequest, dict[str, Column]]:
     columns: dict[str, Column] = {}
     at = 0
     for tensor in asked.inputs:
+        if tensor.datatype not in _NUMPY and tensor.datatype != TEXT:
+            raise _wrong(tensor, f"there is no datatype '{tensor.datatype}'")
         size = tensor.parameters.get(_SIZE)
         if size is None:
             found = _flat(tensor)
@@ -159,9 +161,7 @@ def _flat(tensor: Tensor) -> Column:
 def _raw(tensor: Tensor, raw: bytes) -> Column:
     if tensor.datatype == TEXT:
         return _texts(tensor, raw)
-    form = _NUMPY.get(tensor.datatype)
-    if form is None:
-        raise _wrong(tensor, f"there is no datatype '{tensor.datatype}'")
+    form = _NUMPY[tensor.datatype]
     if len(raw) % np.dtype(form).itemsize:
         raise _wrong(tensor, f"its {len(raw)} bytes are no whole number of values")
     values: Column = np.frombuffer(raw, form).tolist()

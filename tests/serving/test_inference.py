@@ -97,6 +97,7 @@ def test_a_model_says_what_it_is_asked_with(ask: Asker) -> None:
         ({"inputs": [CUSTOMER, {**PRICE, "shape": [3]}]}, 400, "has 2 values and the shape [3]"),
         ({"inputs": [CUSTOMER, {**PRICE, "shape": [1, 2]}]}, 400, "is neither [rows] nor [rows, 1]"),
         ({"inputs": [CUSTOMER, CUSTOMER]}, 400, "it is given twice"),
+        ({"inputs": [CUSTOMER, {**PRICE, "datatype": "FP9"}]}, 400, "there is no datatype 'FP9'"),
         ({"inputs": [CUSTOMER, {**PRICE, "data": ["x", "y"]}]}, 422, "is no Float64"),
         ({"inputs": [CUSTOMER, PRICE], "outputs": [{"name": "what"}]}, 400, "There is no output 'what'"),
         ({"inputs": [{**CUSTOMER, "parameters": {"binary_data_size": 9}}, PRICE]}, 400, "is beyond the body"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,6 +144,20 @@ def test_a_missing_file_leaves_the_model_before_in_its_place_until_it_is_back(st
     asyncio.run(asyncio.sleep(0.6))  # a failed reading is tried again after half a second
     ask("GET", "/v1/models")
     assert ask("POST", PREDICT, json=ASKED).json()["version"] == 2
+
+
+def test_a_model_that_cannot_be_loaded_is_logged_once_however_often_it_is_tried(
+    store: FeatureStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("featurestore.serving"), "propagate", True)
+    path = model_file(store, crown(store))
+    content = path.read_bytes()
+    path.unlink()
+    ask = serving(store)
+    asyncio.run(asyncio.sleep(0.6))  # a failed reading is tried again after half a second
+    assert ask("GET", "/v1/models").json()["models"][0]["serves"] is None
+    assert caplog.text.count("cannot be loaded") == 1
+    path.write_bytes(content)
 
 
 def test_a_tampered_file_is_put_away_and_the_model_before_goes_on(store: FeatureStore) -> None:
