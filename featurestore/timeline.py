@@ -120,7 +120,7 @@ def parse_duration(text: str) -> timedelta:
     for size, name in _UNITS:
         if name == unit and digits.isdecimal() and int(digits) > 0:
             return timedelta(microseconds=int(digits) * size)
-    raise InputError(f"'{text}' is no duration; write a whole number and a unit, such as 90m, 6h or 7d.")
+    raise InputError(f"'{text}' is no duration; write a whole number above zero and a unit, such as 90m, 6h or 7d.")
 
 
 def floor_to_grid(micros: int, step: int) -> int:

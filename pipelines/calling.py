@@ -14,6 +14,7 @@ from featurestore.project.configuration import Alerts
 def call_person(alerts: Alerts, root: Path, event: Mapping[str, object]) -> str:
     """Who was told, in words; raises OSError when one of those who should be could not be.
 
+    No words have the webhook's path or the command's arguments: both may hold secrets, and words are kept and shown.
     The command runs in the project's folder. The webhook is told when it answers with a 2xx.
     """
     told = []
@@ -31,14 +32,22 @@ def _post(url: str, timeout_s: float, event: Mapping[str, object]) -> None:
 
     try:
         httpx.post(url, json=event, timeout=timeout_s).raise_for_status()
+    except httpx.HTTPStatusError as error:
+        answered = f"{error.response.status_code} {error.response.reason_phrase}"
+        raise ConnectionError(f"the webhook at {httpx.URL(url).host} answered {answered}") from None
     except httpx.HTTPError as error:
-        raise ConnectionError(f"the webhook {httpx.URL(url).host}: {error}") from error
+        raise ConnectionError(f"the webhook at {httpx.URL(url).host}: {error}") from None
 
 
 def _run(command: str, timeout_s: float, root: Path, event: Mapping[str, object]) -> None:
     try:
+        words = shlex.split(command)
+        program = words[0]
+    except (ValueError, IndexError) as error:
+        raise OSError(f"[alerts] command is none: {error}") from None
+    try:
         ended = subprocess.run(
-            shlex.split(command),
+            words,
             input=json.dumps(event),
             text=True,
             capture_output=True,
@@ -46,8 +55,10 @@ def _run(command: str, timeout_s: float, root: Path, event: Mapping[str, object]
             check=False,
             cwd=root,
         )
-    except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
-        raise OSError(f"the command {command!r}: {error}") from error
+    except subprocess.TimeoutExpired:
+        raise OSError(f"the command '{program}' did not end within {timeout_s:g} s") from None
+    except OSError as error:
+        raise OSError(f"the command '{program}' cannot be run: {error.strerror}") from None
     if ended.returncode:
         last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise OSError(f"the command {command!r} ended with {ended.returncode}: {last}")
+        raise OSError(f"the command '{program}' ended with {ended.returncode}: {last}")

@@ -5,6 +5,8 @@ The ledger is the authority. Neither can break a run: what could not be told sta
 
 from __future__ import annotations
 
+import re
+
 from featurestore.timeline import format_instant
 from pipelines.calling import call_person
 from pipelines.ledger.records import GateResult, Notice, Run
@@ -56,5 +58,10 @@ def _mirror(rooms: PipelineRooms, run: Run) -> None:
     try:
         text, done = str(mirror_pipeline(rooms, run.pipeline)), True
     except Exception as error:  # noqa: BLE001 -- whatever MLflow raises, the run has ended as it has ended
-        text, done = f"MLflow was not brought up to date: {error}", False
+        text, done = f"MLflow was not brought up to date: {_without_login(str(error))}", False
     rooms.ledger.add_notice(Notice(0, run.number, "mlflow", None, rooms.ledger.now_us(), done, text))
+
+
+def _without_login(text: str) -> str:
+    """The text without what stands before the @ of an address."""
+    return re.sub(r"(\w://)[^\s/@]+@", r"\1", text)

@@ -144,15 +144,27 @@ def test_a_webhook_and_a_command_get_the_event(tmp_path: Path, webhook: str) -> 
     assert json.loads((tmp_path / "told.json").read_text(encoding="utf-8")) == {"run": 3}
 
 
+@pytest.mark.parametrize("program", ["false", "no-such-command", "sleep 5"])
+def test_no_error_tells_what_a_webhook_or_a_command_is_called_with(tmp_path: Path, webhook: str, program: str) -> None:
+    Webhook.status = 404
+    for alerts in (
+        Alerts(webhook=f"{webhook}/s3cret?key=s3cret"),
+        Alerts(command=f"{program} s3cret" if program != "sleep 5" else "sh -c 'sleep 5; s3cret'", timeout_seconds=0.1),
+    ):
+        with pytest.raises(OSError, match=r"the (webhook|command)") as told:
+            call_person(alerts, tmp_path, {})
+        assert "s3cret" not in str(told.value)
+
+
 def test_who_cannot_be_told_is_an_error(tmp_path: Path, webhook: str) -> None:
     Webhook.status = 500
-    with pytest.raises(OSError, match=r"the webhook 127\.0\.0\.1: .*500"):
+    with pytest.raises(OSError, match=r"the webhook at 127\.0\.0\.1 answered 500 Internal Server Error"):
         call_person(Alerts(webhook=webhook), tmp_path, {})
     with pytest.raises(OSError, match="the command 'false' ended with 1: it said nothing"):
         call_person(Alerts(command="false"), tmp_path, {})
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(OSError, match="the command 'no-such-command' cannot be run: No such file"):
         call_person(Alerts(command="no-such-command"), tmp_path, {})
-    with pytest.raises(OSError, match="timed out"):
+    with pytest.raises(OSError, match="the command 'sleep' did not end within"):
         call_person(Alerts(command="sleep 9", timeout_seconds=0.01), tmp_path, {})
 
 
