@@ -237,7 +237,7 @@ class FeatureStore(History):
         return view_statistics(catalog.views[view], self.tables, (since, until), events=events)
 
     def _lookup(self, features: Features) -> Lookup:
-        name = features if type(features) is str else named_features(features)
+        name = tuple(features) if type(features) is list else named_features(features)
         token = self.registry.token()
         found = self._lookups.get(name)
         if found is not None and found[0] == token:

@@ -27,6 +27,7 @@ from featurestore.plan.on_demand import OnDemandStep
 from featurestore.timeline import Clock, format_instant, present_us
 
 Rows = Sequence[Mapping[str, object]]
+_Wanted = list[tuple[list[bytes | None], list[bytes]]]  # of each view: a key or None for each row, and those not None
 KeyEncoder = Callable[[Sequence[Sequence[object]], int], list[bytes | None]]
 Log = Callable[[OnlineFeatures, Rows | None], None]
 Evaluate = Callable[[Sequence[OnDemandStep], pl.DataFrame], pl.DataFrame]
@@ -90,9 +91,8 @@ class Lookup:
     ) -> OnlineFeatures:
         """The same for so many rows of join keys, given as columns in the order of `shape.keys`."""
         columns = [*keys]
-        encoded = [encode([keys[i] for i in places], rows) for encode, places in self._encoders]
         try:
-            published, found = self._read([encoded[i] for i in self._encoder_of])
+            published, found = self._read(self._encoded(keys, rows))
             at_us = self._instant(at_us, published)
             origins = self._at(at_us, found, rows, published, columns)
         except (msgspec.DecodeError, IndexError, TypeError) as error:
@@ -108,15 +108,24 @@ class Lookup:
             self._log(answer, request)
         return answer
 
-    def _read(self, keys: list[list[bytes | None]]) -> tuple[_Published, list[Found]]:
+    def _encoded(self, keys: Sequence[list[Value]], rows: int) -> _Wanted:
+        """The keys of each view: as many as there are rows, and without those that are null."""
+        different: _Wanted = []
+        for encode, places in self._encoders:
+            wanted = encode([keys[i] for i in places], rows)
+            some = _without_nulls(wanted) if None in wanted else wanted
+            different.append((wanted, some))  # type: ignore[arg-type]  # no None is left
+        return different * len(self._namespaces) if len(different) == 1 else [different[i] for i in self._encoder_of]
+
+    def _read(self, keys: _Wanted) -> tuple[_Published, list[Found]]:
         """What is published, and what is found at the keys of each view in turn; in one round trip of the store."""
-        asked = [_without_nulls(wanted) if None in wanted else wanted for wanted in keys]
-        answers = self._store.read(list(zip(self._namespaces, asked, strict=True)))  # type: ignore[arg-type]  # no None
+        wanted_of = zip(self._namespaces, keys, strict=True)
+        answers = self._store.read([(namespace, some) for namespace, (_, some) in wanted_of])
         metas: list[bytes | None] = []
         records: list[bytes | None] = []
-        for wanted, (meta, found) in zip(keys, answers, strict=True):
+        for (wanted, some), (meta, found) in zip(keys, answers, strict=True):
             metas.append(meta)
-            records += found if len(found) == len(wanted) else _at_null_keys(wanted, found)
+            records += found if some is wanted else _at_null_keys(wanted, found)
         published = self._published
         if published is None or published.metas != metas:
             published = self._published = self._publications(metas)
@@ -193,7 +202,7 @@ class Lookup:
         )
 
 
-def _without_nulls(keys: Sequence[bytes | None]) -> list[bytes | None]:
+def _without_nulls(keys: Sequence[bytes | None]) -> list[bytes]:
     return [key for key in keys if key is not None]
 
 
