@@ -71,6 +71,12 @@ class RunReport:
         """Where the HTML page of the run lies, once it has ended."""
         return page_path(self.rooms, self.run.number)
 
+    @property
+    def refused_rows(self) -> str | None:
+        """Where the rows lie that broke the contract, as Parquet, from the project's folder; None when none did."""
+        digest = next((s.artifacts["refused"] for s in reversed(self.steps) if "refused" in s.artifacts), None)
+        return None if digest is None else self.rooms.ledger.artifact(digest).path
+
     def write_page(self) -> Path:
         """Write the page as the ledger knows the run now; raises OSError, and PipelineError for a lost artifact."""
         digest = next((s.artifacts["curves"] for s in reversed(self.steps) if "curves" in s.artifacts), None)

@@ -58,10 +58,10 @@ def _mirror(rooms: PipelineRooms, run: Run) -> None:
     try:
         text, done = str(mirror_pipeline(rooms, run.pipeline)), True
     except Exception as error:  # noqa: BLE001 -- whatever MLflow raises, the run has ended as it has ended
-        text, done = f"MLflow was not brought up to date: {_without_login(str(error))}", False
+        text, done = f"MLflow was not brought up to date: {without_login(str(error))}", False
     rooms.ledger.add_notice(Notice(0, run.number, "mlflow", None, rooms.ledger.now_us(), done, text))
 
 
-def _without_login(text: str) -> str:
+def without_login(text: str) -> str:
     """The text without what stands before the @ of an address."""
     return re.sub(r"(\w://)[^\s/@]+@", r"\1", text)

@@ -135,7 +135,14 @@ def typed_row(text: str, types: dict[str, DType], what: str) -> dict[str, Value]
     for name in given:
         if name not in types:
             raise UnknownNameError(what, name, types)
-    return {name: from_json(types[name], _typed(types[name], value)) for name, value in given.items()}
+    return {name: _value(types[name], value, f"{what.capitalize()} '{name}'") for name, value in given.items()}
+
+
+def _value(dtype: DType, value: Json, where: str) -> Value:
+    try:
+        return from_json(dtype, _typed(dtype, value))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _typed(dtype: DType, value: Json) -> Json:

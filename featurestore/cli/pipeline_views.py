@@ -115,6 +115,7 @@ def run_document(report: RunReport) -> dict[str, object]:
         "gates": [gate_document(gate) for gate in report.gates],
         "evaluated": None if evaluated is None else msgspec.to_builtins(evaluated),
         "model": None if report.model is None else model_document(report.model),
+        "refused_rows": report.refused_rows,
         "page": str(report.page.relative_to(report.rooms.store.root)) if report.page.is_file() else None,
         "notices": [
             {"to": notice.to, "at": format_instant(notice.at_us), "done": notice.done, "text": notice.text}
@@ -152,6 +153,8 @@ def show_run(report: RunReport) -> None:
         parts = {**evaluated.metrics, **({"champion, test": evaluated.champion_metrics} if evaluated.champion else {})}
         names = list(dict.fromkeys(name for metrics in parts.values() for name in metrics))
         print_table(("metric", *parts), [(name, *(metrics.get(name) for metrics in parts.values())) for name in names])
+    if report.refused_rows is not None:
+        print_text(f"Refused rows: {report.refused_rows}")
     if report.page.is_file():
         print_text(f"Page: {report.page.relative_to(report.rooms.store.root)}")
     for notice in report.notices:

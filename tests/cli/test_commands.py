@@ -249,6 +249,7 @@ WRONG = [
     (("online", "buyer_v1", "--entity", "customr=c01"), "There is no join key 'customr'. Available: customer."),
     (("online", "buyer_v1", "--entity", "c01"), "'c01' is no value: write join key=value"),
     (("online", "buyer_v1", "--entity", "{"), "is no JSON object"),
+    (("online", "buyer_v1", "--entity", '{"customer": 3}'), "Join key 'customer': 3 is no String in JSON form."),
     (("online", "buyer_v1", "--entity", "customer=c01", "--at", "2020-01-01"), "cannot answer at 2020-01-01"),
     (("online", "buyer_v1", "--entity", "customer=c01", "--at", "2030-01-01T05:00"), "has no time zone"),
     (("online", "rebuild", "lost"), "There is no view 'lost'. Available: last_purchase."),

@@ -63,6 +63,17 @@ def test_a_refused_run_ends_with_exit_code_1(shop: Path) -> None:
     assert "at least 1,000,000 are needed" in run(shop, "pipeline", "gates")
 
 
+def test_rows_that_broke_the_contract_are_shown_the_way_to(shop: Path) -> None:
+    file = shop / "feature_defs" / "shop.py"
+    file.write_text(file.read_text().replace("ge=0", "ge=20"))
+    number = answer(shop, "pipeline", "run", "returned", code=1)["number"]
+    told = answer(shop, "pipeline", "show", str(number))
+    refused = pl.read_parquet(shop / told["refused_rows"])
+    [checked] = [check for check in told["gates"][0]["report"]["checks"] if check["check"] == "Contract"]
+    assert refused.height == checked["failing_rows"] > 0
+    assert f"Refused rows: {told['refused_rows']}" in run(shop, "pipeline", "show", str(number))
+
+
 def test_experiments_are_compared(shop: Path) -> None:
     for strength, code in (("0.5", 0), ("1e-7", 1)):
         setting = f"logisticregression__C={strength}"

@@ -11,6 +11,7 @@ import pytest
 from featurestore.project.configuration import Alerts
 from pipelines.calling import call_person
 from pipelines.ledger.records import RunState
+from pipelines.telling import without_login
 from pipelines.triggers.explaining import Explanation, explain
 from pipelines.triggers.plans import current_plans
 from tests.pipelines.ticks import Shop, opened
@@ -170,3 +171,8 @@ def test_who_cannot_be_told_is_an_error(tmp_path: Path, webhook: str) -> None:
 
 def test_without_alerts_nobody_is_told(tmp_path: Path) -> None:
     assert call_person(Alerts(), tmp_path, {}).startswith("nobody is told")
+
+
+def test_what_mlflow_says_is_told_without_the_login_to_it() -> None:
+    told = without_login("API request to http://ann:s3cret@mlflow:5000/api failed: see https://mlflow.org/a@b.")
+    assert told == "API request to http://mlflow:5000/api failed: see https://mlflow.org/a@b."
