@@ -52,12 +52,20 @@ class Answering:
         """The features of each entity; values are in JSON form. Raises what `Lookup.answer` raises, and InputError."""
         columns, rows = self._keys.columns(entities)
         return self.lookup.answer_columns(
-            columns, rows, None if request is None else self._request.rows(request), at_us
+            columns, rows, None if request is None else self._request_rows(request, rows), at_us
         )
 
     def rows(self, entities: Given, request: Given | None) -> tuple[Rows, Rows | None]:
         """Entities and request data as rows of typed values, from JSON values; raises InputError."""
-        return self._keys.rows(entities), None if request is None else self._request.rows(request)
+        rows = self._keys.rows(entities)
+        return rows, None if request is None else self._request_rows(request, len(rows))
+
+    def _request_rows(self, request: Given, entities: int) -> Rows:
+        """The rows of request data; raises InputError for others than one per entity, though nothing reads them."""
+        given = self._request.rows(request)
+        if given and not self.lookup.plan.request and len(given) != entities:
+            raise InputError(f"There are {len(given)} rows of request data for {entities} entities; give one for each.")
+        return given
 
     def json(self, answer: OnlineFeatures) -> bytes:
         """The answer as the JSON document of `POST /v1/features`."""

@@ -49,6 +49,7 @@ def test_an_answer_holds_values_statuses_event_times_ages_and_versions(ask: Aske
         ({"features": ["last:amount"], "entities": [{}]}, 422, "InputError"),
         ({"features": ["last:amount"], "entities": [{"customer": 1}]}, 422, "InputError"),
         ({"features": ["last:amount"], "entities": [{"customer": "a"}], "at": "noon"}, 422, "InputError"),
+        ({"features": ["last:amount"], "entities": [{"customer": "a"}], "request": [{}, {}]}, 422, "InputError"),
         ({"features": ["last:amount"], "entities": [{"customer": "a"}], "at": "2020-01-01T00:00:00Z"}, 409,
          "NotPublishedError"),
     ],
