@@ -17,11 +17,13 @@ from featurestore.arrow import logical_polars_type, polars_type
 from featurestore.dtypes import FLOAT_TYPES, INTEGER_TYPES, parse
 from featurestore.errors import InputError, UnknownNameError
 from pipelines.definition.metrics import Kind
+from pipelines.few_rows import few_rows
 
 _TEXT = "String"
 _INPUTS = {_TEXT, "Bool", "Decimal", *INTEGER_TYPES, *FLOAT_TYPES}
 Labels = npt.NDArray[np.float64]
 Columns = Mapping[str, Sequence[object]]
+_FEW = 32  # rows; of more, polars makes columns faster
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,21 +72,26 @@ def model_frame(frame: pl.DataFrame, inputs: Sequence[tuple[str, str]]) -> pl.Da
     for name, _ in inputs:
         if name not in frame.columns:
             raise InputError(f"The input '{name}' of the model is missing; its inputs are {', '.join(dict(inputs))}.")
-    if all(_is_plain(frame.get_column(name), dtype) for name, dtype in inputs):
-        return frame.select(name for name, _ in inputs)  # one row is asked for often, and expressions take a while
+    if _is_plain(frame, inputs):
+        return frame
     return frame.select(_input(name, dtype) for name, dtype in inputs)
 
 
-def online_columns(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], pl.DataFrame]:
-    """What makes of columns of Python values, as a lookup answers them, the frame that history has of the same rows.
+def online_frame(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], pl.DataFrame]:
+    """What makes of columns of Python values, as a lookup answers them, the model frame that history has of their rows.
 
     It raises InputError when an input is missing, or is not of its type.
     """
-    types = [(name, polars_type(parse(dtype))) for name, dtype in inputs]
+    types = [(name, parse(dtype)) for name, dtype in inputs]
+    few = few_rows(types)
 
     def made(columns: Columns) -> pl.DataFrame:
         try:
-            return pl.DataFrame([pl.Series(name, columns[name], dtype) for name, dtype in types])
+            given = [columns[name] for name, _ in types]
+            if few is not None and len(given[0]) <= _FEW:
+                return few(given)
+            series = [pl.Series(n, v, polars_type(dtype)) for (n, dtype), v in zip(types, given, strict=True)]
+            return model_frame(pl.DataFrame(series), inputs)
         except KeyError as error:
             raise InputError(f"The input {error} of the model is missing; it has {', '.join(dict(inputs))}.") from error
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
@@ -93,9 +100,13 @@ def online_columns(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], pl.
     return made
 
 
-def _is_plain(column: pl.Series, dtype: str) -> bool:
-    """Whether a column is already what a model is given."""
-    return column.dtype == pl.String if dtype == _TEXT else column.dtype == pl.Float64 and not column.null_count()
+def _is_plain(frame: pl.DataFrame, inputs: Sequence[tuple[str, str]]) -> bool:
+    """Whether a frame is already what a model is given; expressions that change nothing take a while."""
+    wanted = [(name, pl.String() if dtype == _TEXT else pl.Float64()) for name, dtype in inputs]
+    if list(frame.schema.items()) != wanted:
+        return False
+    nulls = frame.null_count().row(0)
+    return not any(count for count, (_, dtype) in zip(nulls, inputs, strict=True) if dtype != _TEXT)
 
 
 def _input(name: str, dtype: str) -> pl.Expr:

@@ -48,17 +48,14 @@ class Answering:
         self._request = _Reader("request column", plan.request, plan.features)
         self.writer = AnswerWriter(lookup, service)
 
-    def answer(self, entities: Given, request: Given | None, at_us: int | None) -> OnlineFeatures:
-        """The features of each entity; values are in JSON form. Raises what `Lookup.answer` raises, and InputError."""
-        columns, rows = self._keys.columns(entities)
-        return self.lookup.answer_columns(
-            columns, rows, None if request is None else self._request_rows(request, rows), at_us
-        )
+    def answer(self, entities: Given, request: Given | None, at_us: int | None) -> tuple[OnlineFeatures, Rows | None]:
+        """The features of each entity, and the request data as rows of typed values; what is given is in JSON form.
 
-    def rows(self, entities: Given, request: Given | None) -> tuple[Rows, Rows | None]:
-        """Entities and request data as rows of typed values, from JSON values; raises InputError."""
-        rows = self._keys.rows(entities)
-        return rows, None if request is None else self._request_rows(request, len(rows))
+        Raises what `Lookup.answer` raises, and InputError.
+        """
+        columns, rows = self._keys.columns(entities)
+        typed = None if request is None else self._request_rows(request, rows)
+        return self.lookup.answer_columns(columns, rows, typed, at_us), typed
 
     def _request_rows(self, request: Given, entities: int) -> Rows:
         """The rows of request data; raises InputError for others than one per entity, though nothing reads them."""

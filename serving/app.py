@@ -44,7 +44,7 @@ from serving.measuring import Measuring
 from serving.model_pages import ModelPages
 from serving.openapi import OpenApi
 from serving.plans import Plans
-from serving.predicting import Predicting, one_thread_each
+from serving.predicting import Predicting
 from serving.protocol import Protocol
 from serving.push import Push
 from serving.reading import StoreReads
@@ -156,7 +156,7 @@ class _Rooms:
         store, settings = self.store, self.store.configuration.serving
         self.pool = ThreadPoolExecutor(settings.store_threads, thread_name_prefix="store")
         self.pushing = ThreadPoolExecutor(_PUSH_THREADS, thread_name_prefix="push")
-        self.predicting = ThreadPoolExecutor(_PREDICT_THREADS, "predict", one_thread_each)
+        self.predicting = ThreadPoolExecutor(_PREDICT_THREADS, thread_name_prefix="predict")
         self.measuring = Measuring()
         compiled = Compiler(store, self.measuring.metrics).compiled
         self.plans = Plans(store.registry, compiled)

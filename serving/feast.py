@@ -72,7 +72,7 @@ def _answered(answering: Answering, question: Question) -> Answer:
             raise UnknownNameError("join key", name, keys | columns, f"'{plan.features}'")
     entities = {name: values for name, values in question.entities.items() if name in keys}
     request = {name: values for name, values in question.entities.items() if name in columns}
-    answer = answering.answer(entities, request or None, None)
+    answer, _ = answering.answer(entities, request or None, None)
     body, nulls = written(answering.lookup, answer, full_names=question.full_feature_names)
     answering.count(answer, nulls)
     return Answer(body)

@@ -42,7 +42,7 @@ class Features:
         as_arrow = ARROW in request.headers.get(b"accept", b"")
 
         def answered(answering: Answering) -> Answer:
-            answer = answering.answer(question.entities, question.request, at_us)
+            answer, _ = answering.answer(question.entities, question.request, at_us)
             return Answer(answering.arrow(answer), media_type=ARROW) if as_arrow else Answer(answering.json(answer))
 
         return self._asking.ask(request, asked, rows_of(question.entities), answered)

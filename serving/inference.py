@@ -72,7 +72,8 @@ class Inference:
             _check_version(request, live)
             return self._answered(live, asked, columns)
 
-        return await self._predicting.ask(request, rows, answered)
+        answer = self._predicting.ask(request, rows, answered)
+        return answer if isinstance(answer, Answer) else await answer
 
     def _answered(self, live: Live, asked: InferenceRequest, columns: Mapping[str, Column]) -> Answer:
         head: dict[str, object] = {"model_name": live.version.model, "model_version": str(live.version.version)}

@@ -22,6 +22,7 @@ from pipelines.prediction.predictor import Predictor
 from serving.answering import Answering
 from serving.errors import unavailable
 from serving.following import Following
+from serving.pace import Pace
 
 log = logging.getLogger("featurestore.serving")
 
@@ -30,11 +31,12 @@ Candidates = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A loaded version, what looks its features up, and what logs its predictions (None: nothing does)."""
+    """A loaded version, what looks its features up, what logs its predictions (None: nothing does), and its pace."""
 
     predictor: Predictor
     answering: Answering
     log: ServiceLog | None
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def version(self) -> ModelVersion:
@@ -77,12 +79,14 @@ class LiveModels:
     """The present state, and its replacement when an alias has moved; safe for threads.
 
     `candidates` are versions to serve in the place of champions: a server that only tries one serves nothing else.
+    `loaded` counts the versions that were loaded so far.
     """
 
     def __init__(self, loading: Loading, candidates: Candidates | None = None) -> None:
         self._loading = loading
         self._candidates = candidates
         self.state = LiveState()
+        self.loaded = 0
         self.following = Following(loading.registry.touched, self._refresh, "the models that were loaded go on serving")
         self.following.read()
 
@@ -138,9 +142,12 @@ class LiveModels:
                 return old, target, None
             tried = target
             try:
-                return self._loading.load(ledger.model(name, target)), target, None
+                live = self._loading.load(ledger.model(name, target))
             except FeatureStoreError as error:
                 fault = error
+            else:
+                self.loaded += 1
+                return live, target, None
         if old is not None and ledger.model(name, old.version.version).state is ModelState.QUARANTINED:
             old = None
         if old is None and fault is None:

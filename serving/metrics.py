@@ -120,6 +120,7 @@ class Metrics:
         self._answers: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)  # by route, service, status
         self._rows: dict[tuple[str, tuple[str, ...]], _Rows] = {}  # by service and views
         self._noting_rows = threading.Lock()
+        self._predicted: deque[tuple[str, str, str, int]] = deque()  # model, version, whether logged, rows
         self._read_seconds: deque[float] = deque()
         self.read = self._read_seconds.append  # is told the seconds of each read of the store
         self._is_due = False
@@ -153,12 +154,15 @@ class Metrics:
                 for status, n in zip(_FOUND, counts, strict=True):
                     self._rows_found.labels(service, view, status.name).inc(n)
             self._nulls.labels(service).inc(rows.nulls)
+        for _ in range(len(self._predicted)):
+            *labels, n = self._predicted.popleft()
+            self._predictions.labels(*labels).inc(n)
         if reads := [self._read_seconds.popleft() for _ in range(len(self._read_seconds))]:
             self._reads.observe_all(reads)
 
     def predicted(self, model: str, version: int, rows: int, *, kept: bool) -> None:
-        """Count the predictions of a version of a model; `kept`: the log has them."""
-        self._predictions.labels(model, str(version), "yes" if kept else "no").inc(rows)
+        """Note the predictions of a version of a model; `kept`: the log has them."""
+        self._predicted.append((model, str(version), "yes" if kept else "no", rows))
 
     def exposition(self, gauges: Iterable[tuple[str, str, str, dict[str, float]]]) -> bytes:
         """Everything in Prometheus' text form; `gauges` are (name, help, label, values by label) of this instant."""

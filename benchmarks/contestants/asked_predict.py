@@ -12,7 +12,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from benchmarks.http_load import Load, free_port, latencies, post, running
-from benchmarks.measure import percentiles, report
+from benchmarks.measure import keep_to, percentiles, report
 from featurestore import FeatureStore
 from pipelines.frames import model_frame
 from pipelines.models.document import ModelDocument
@@ -46,7 +46,9 @@ def _asked(project: Path, path: str, question: dict[str, object], requests: int)
     messages = [post(path, json.dumps({**question, "entities": [{"key": key}]}).encode()) for key in keys]
     load = Load(requests=requests, warm_up=_BODIES, connections=1, seconds=0)
     program = str(Path(sys.executable).with_name("featurestore"))
+    keep_to(0)
     with running([program, "--project", str(project), "serve", "--port", str(port)], port, "/readyz"):
+        keep_to(-1)
         return latencies(port, lambda number: messages[number % _BODIES], load)
 
 
