@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 import signal
 import sys
@@ -53,6 +54,7 @@ from serving.routes import Route, RouteTable, Scope, document
 _TITLE = "featurestore"
 _WATCH_SECONDS = 0.5
 _FOLLOW_SECONDS = 0.25
+_PATIENT_LOOKS = 20
 _PUSH_THREADS = 2  # commits of one view queue up anyway
 _PREDICT_THREADS = 4
 _YOUNG_OBJECTS = 5_000  # before the collector looks at them; a request leaves none behind, as a rule
@@ -229,10 +231,14 @@ def _inference(inference: Inference) -> Iterator[Route]:
 
 
 async def _follow(rooms: _Rooms) -> None:
-    """Take up what was applied or approved though nobody asks, so that the first who does is not told of the old."""
-    while True:
-        rooms.plans.following.follow()
-        rooms.models.following.follow()
+    """Take up what was applied or approved though nobody asks, so that the first who does is not told of the old.
+
+    What failed is tried again less often: a request that wants it tries sooner.
+    """
+    for look in itertools.count():
+        for following in (rooms.plans.following, rooms.models.following):
+            if following.failure is None or look % _PATIENT_LOOKS == 0:
+                following.follow()
         await asyncio.sleep(_FOLLOW_SECONDS)
 
 

@@ -187,12 +187,10 @@ def test_a_worker_that_dies_is_replaced_and_sigterm_drains(project: FeatureStore
 
 def test_what_is_applied_is_taken_up_though_nobody_asks(project: FeatureStore) -> None:
     with running(project.root) as server:
-        define(project.root, PAIRS.format(offset=100))
+        define(project.root, PAIRS.format(offset=0) + 'half = FeatureService("half", features=[pair[["left"]]])\n')
         with open_project(project.root) as store:
             store.apply()
-            store.materialize(day(2))
-        wait_for(lambda: "Serving revision 2" in server.log.read_text(), "the new revision")
-        assert server.features(**QUESTION).json()["views"]["pair"]["version"] == 2
+        wait_for(lambda: "Serving revision 2: 2 services" in server.log.read_text(), "the new revision")
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers through /proc")
