@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message
 
 from featurestore.audit.records import LogFiles
 from featurestore.store import FeatureStore
-from pipelines.rooms import PipelineRooms
+from pipelines.rooms import PipelineRooms, page_path
 from serving.app import create_app, keys_of
 from tests.serving.crowned import MODEL, crown, model_file
 from tests.serving.servers import Asker, serving, shop
@@ -171,6 +171,7 @@ def test_a_tampered_file_is_put_away_and_the_model_before_goes_on(store: Feature
     assert ask("POST", PREDICT, json=ASKED).json()["version"] == 1
     states = {model.version: model.state.value for model in PipelineRooms(store).ledger.models(MODEL)}
     assert states == {1: "CHAMPION", 2: "QUARANTINED"}
+    assert page_path(PipelineRooms(store), second.run).is_file()  # the page of its run was written again
 
 
 def test_a_tampered_file_that_is_the_only_one_is_refused_with_the_reason(store: FeatureStore) -> None:
