@@ -14,7 +14,6 @@ from featurestore.online.result import OnlineFeatures
 from featurestore.plan.catalog import Catalog
 from featurestore.plan.on_demand import Function
 from featurestore.store import FeatureStore
-from featurestore.timeline import Status
 from serving.arrow import arrow_stream
 from serving.columns import column_decoder
 from serving.exchange import JsonValue
@@ -72,7 +71,7 @@ class Answering:
 
     def arrow(self, answer: OnlineFeatures) -> bytes:
         """The answer as an Arrow stream."""
-        self.count(answer, sum(statuses.count(Status.NULL_VALUE) for statuses in answer.statuses.values()))
+        self.count(answer, answer.null_values)
         return arrow_stream(self.lookup, self.service, answer)
 
     def count(self, answer: OnlineFeatures, nulls: int) -> None:

@@ -58,7 +58,7 @@ class AnswerWriter:
             pieces, nulls = self._features(answer, columns[len(starts) :])
             parts += pieces
         else:
-            nulls = sum(statuses.count(Status.NULL_VALUE) for statuses in answer.statuses.values())
+            nulls = answer.null_values
         parts.append(b'},"views":{')
         parts += self._published(answer, instants)
         parts.append(b"}}")

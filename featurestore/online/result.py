@@ -80,6 +80,13 @@ class OnlineFeatures:
         return {name: self._feature_statuses(view, values) for (name, _), view, values in features}
 
     @property
+    def null_values(self) -> int:
+        """How many values have the status NULL_VALUE."""
+        features = zip(self.shape.views, self.columns[len(self.shape.keys) :], strict=True)
+        statuses = (self._feature_statuses(view, values) for view, values in features if None in values)
+        return sum(found.count(Status.NULL_VALUE) for found in statuses)
+
+    @property
     def event_timestamps(self) -> dict[str, list[datetime | None]]:
         """Each feature with the event time of the step in force; None where there is none.
 
