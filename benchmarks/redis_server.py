@@ -17,12 +17,12 @@ _OPTIONS = ("--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--maxmem
 
 
 @contextlib.contextmanager
-def running_redis() -> Iterator[str]:
-    """The URL of a new, empty server, from its first answer to the end of the block."""
+def running_redis(core: int = 0) -> Iterator[str]:
+    """The URL of a new, empty server on the first core (or the last, -1), from its first answer to the block's end."""
     port = free_port()
     url = f"redis://127.0.0.1:{port}"
     process = subprocess.Popen(["redis-server", "--port", str(port), *_OPTIONS], stdout=subprocess.DEVNULL)
-    keep_to(0, process.pid)
+    keep_to(core, process.pid)
     try:
         _wait(url, process)
         yield url

@@ -128,6 +128,7 @@ def main() -> None:
             keep_to(-1)
             numbers = _cold(asked, port) if asked.cold else _warm(asked, port, requests, seconds)
         else:
+            _rate(asked, port, seconds / 2)  # until all of them answer: the first one took all connections
             numbers = _rate(asked, port, seconds)
     report(**numbers)
 

@@ -53,7 +53,7 @@ def _feast(options: Options) -> Iterator[None]:
     if options.feast is None:
         yield
         return
-    with running_redis() as url:
+    with running_redis(core=-1) as url:  # the client has time to spare, the server has not
         online.prepare_feast(options.feast, options, "feast-http", address(url))
         yield
 
