@@ -9,11 +9,11 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from serving.app import create_app
-from serving.pace import QUICK_SECONDS, Pace
+from serving.pace import QUICK_SECONDS, SLOW_SECONDS, Pace
 from tests.serving.crowned import MODEL, crown
 from tests.serving.servers import Asker, shop
 
-QUICK, SLOW = QUICK_SECONDS / 2, QUICK_SECONDS * 2
+QUICK, SLOW = QUICK_SECONDS / 2, SLOW_SECONDS * 2
 
 
 def took(pace: Pace, *seconds: float) -> bool:
