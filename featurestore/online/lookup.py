@@ -112,7 +112,7 @@ class Lookup:
         """The keys of each view: as many as there are rows, and without those that are null."""
         different: _Wanted = []
         for encode, places in self._encoders:
-            wanted = encode([keys[i] for i in places], rows)
+            wanted = encode(keys if len(places) == len(keys) == 1 else [keys[i] for i in places], rows)
             some = _without_nulls(wanted) if None in wanted else wanted
             different.append((wanted, some))  # type: ignore[arg-type]  # no None is left
         return different * len(self._namespaces) if len(different) == 1 else [different[i] for i in self._encoder_of]

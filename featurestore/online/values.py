@@ -37,6 +37,7 @@ _unpack = msgspec.msgpack.Decoder(list).decode
 _unpack_all = msgspec.msgpack.Decoder(list[tuple | None]).decode  # type: ignore[type-arg]  # untyped items decode fastest
 _NO_RECORD = b"\xc0"  # nil
 _FEW = 16
+_HEADERS = [bytes((0x90 + count,)) for count in range(_FEW)]  # of arrays of so many
 _HEADER = struct.Struct(">BI")  # of a MessagePack array of any length
 
 
@@ -99,7 +100,7 @@ def unpack_records(records: Sequence[bytes | None]) -> list[tuple[Any, ...] | No
     Raises msgspec.DecodeError when one is no record.
     """
     count = len(records)
-    header = bytes((0x90 + count,)) if count < _FEW else _HEADER.pack(0xDD, count)
+    header = _HEADERS[count] if count < _FEW else _HEADER.pack(0xDD, count)
     bodies = [_NO_RECORD if record is None else record[STAMP_SIZE:] for record in records]
     unpacked: list[tuple[Any, ...] | None] = _unpack_all(header + b"".join(bodies))
     return unpacked
