@@ -64,7 +64,7 @@ class Keeping(Rooms):
     def _sweepers(self, retain_us: int) -> Sequence[Sweeper]:
         """In the order in which they run."""
         from featurestore.audit.records import LogFiles
-        from featurestore.online.open import without_secrets
+        from featurestore.online.shown import without_secrets
         from featurestore.upkeep import sweepers
         from featurestore.upkeep.needs import Needs
 

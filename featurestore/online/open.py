@@ -6,6 +6,7 @@ from pathlib import Path
 
 from featurestore.errors import ConfigurationError
 from featurestore.online.base import OnlineStore
+from featurestore.online.shown import without_secrets
 
 _KNOWN = "lmdb://<directory>, memory://, redis://, rediss://, unix:// and redis+cluster://"
 
@@ -40,14 +41,6 @@ def open_online_store(url: str, root: Path) -> OnlineStore:
                 f"The online store '{without_secrets(url)}' is not known; there are {_KNOWN} (set url under "
                 "[online] in featurestore.toml, or FEATURESTORE_ONLINE__URL)."
             )
-
-
-def without_secrets(url: str) -> str:
-    """The URL of an online store as it may be shown: where it is, without user, password and options."""
-    if not is_remote(url):
-        return url
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"
 
 
 def is_remote(url: str) -> bool:

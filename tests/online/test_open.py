@@ -8,7 +8,8 @@ import pytest
 
 from featurestore.errors import ConfigurationError
 from featurestore.online.lmdb import LmdbOnlineStore
-from featurestore.online.open import open_online_store, without_secrets
+from featurestore.online.open import open_online_store
+from featurestore.online.shown import without_secrets
 from featurestore.testing.online.records import read, record
 
 
@@ -60,6 +61,8 @@ def test_another_url_is_refused_with_what_there_is(url: str, message: str, tmp_p
         ("redis://ann:s3cret@host:1/2?timeout=1", "redis://host:1/2"),
         ("redis+cluster://:s3@cret@a:1,b:2", "redis+cluster://a:1,b:2"),
         ("unix://:s3cret@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("redis://:s3?cret@host:1", "redis://..."),
+        ("rediss://:s3cret@host?ca=a@b.pem", "rediss://..."),
         ("lmdb://data/a@b?c", "lmdb://data/a@b?c"),
     ],
 )
@@ -67,7 +70,16 @@ def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
     assert without_secrets(url) == shown
 
 
-@pytest.mark.parametrize("url", ["redys://ann:s3cret@host", "redis://ann:s3cret@host:x", "redis://:s3cret@h?tiemout=1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redys://ann:s3cret@host",
+        "redis://ann:s3cret@host:x",
+        "redis://:s3cret@h?tiemout=1",
+        "redis://:?s3cret@h",
+        "redis://:?s3cret=@h",
+    ],
+)
 def test_no_refusal_shows_a_password(url: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
         open_online_store(url, tmp_path)

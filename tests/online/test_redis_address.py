@@ -86,6 +86,7 @@ def test_neither_text_nor_repr_shows_the_password() -> None:
         ("redis://cache?timeout=1s", "timeout must be seconds, such as 0.5, got '1s'."),
         ("redis://cache?timeout=0", "timeout must be seconds, such as 0.5, got '0'."),
         ("redis://cache?tiemout=1", "has no option 'tiemout'. Options: timeout,"),
+        ("redis://:s3?cret@cache", "'redis://...' has a '?' before an '@'; in a user or a password write it as %3F."),
         ("redis://cache?prefix={x}", "prefix must be 1 to 64 letters"),
         ("redis+cluster://cache?buckets=0", "buckets must be a whole number from 1 on, got '0'."),
         ("redis://cache?verify=none", "has verify= without TLS; write rediss://."),

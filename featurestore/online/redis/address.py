@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from featurestore.errors import ConfigurationError, closest_first
+from featurestore.online.shown import without_secrets
 
 SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
@@ -75,7 +76,7 @@ def parse_address(url: str, root: Path) -> RedisAddress:
     scheme, _, rest = url.partition("://")
     location, _, query = rest.partition("?")
     userinfo, _, place = location.rpartition("@")
-    shown = f"{scheme}://{place}"
+    shown = without_secrets(url)
     user, has_password, password = userinfo.partition(":")
     options = _options(query, shown)
     path = "" if scheme == "unix" else place.partition("/")[2]
@@ -110,7 +111,11 @@ def parse_address(url: str, root: Path) -> RedisAddress:
 
 def _options(query: str, shown: str) -> dict[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
-    for name in options:
+    for name, value in options.items():
+        if name not in _OPTIONS and "@" in f"{name}{value}":  # the rest of a password, perhaps
+            raise ConfigurationError(
+                f"The online store '{shown}' has a '?' before an '@'; in a user or a password write it as %3F."
+            )
         if name not in _OPTIONS:
             raise ConfigurationError(
                 f"The online store '{shown}' has no option '{name}'. Options: "
