@@ -23,7 +23,7 @@ class CompiledView:
     """What a lookup does for one view, with all that the plan decides worked out beforehand."""
 
     __slots__ = (
-        "_absent", "_by_created", "_decoders", "_indices", "_known", "_plain", "_project", "_view",
+        "_absent", "_by_created", "_decoders", "_indices", "_known", "_project", "_view",
         "label", "namespace",
     )  # fmt: skip
 
@@ -32,7 +32,6 @@ class CompiledView:
         self.namespace = view.namespace
         self._view = view
         self._by_created = view.visibility == "created"
-        self._plain = not (view.timeless or view.windowed or self._by_created)  # a step's event time alone decides
         self._indices = [FIRST_VALUE + column.index for column in view.columns]
         self._project = _projection(self._indices)
         self._absent: Step = [None] * (max(self._indices, default=0) + 1)
@@ -65,16 +64,8 @@ class CompiledView:
         if view.windowed:
             latest_us = _window_end(latest_us, view.every_us, watermark_us)
         columns: list[list[Value]]
-        step: Step
-        time_us: int | None
         if len(rows) == 1:
-            [row] = rows
-            if self._plain and row is not None and type(row[0]) is int and row[0] <= latest_us:  # most of them
-                step, time_us = row, row[0]
-                if (status := age_status(time_us, at_us, view.ttl_us)) is not _PRESENT:
-                    step = self._absent
-            else:
-                step, status, time_us = self._one(row, at_us, latest_us)
+            step, status, time_us = self._one(rows[0], at_us, latest_us)
             columns = [[value] for value in self._project(step)]
             origin: Origin = [status], [time_us]
         elif (every := self._all_present(rows, at_us, latest_us)) is not None:

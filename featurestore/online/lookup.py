@@ -91,8 +91,9 @@ class Lookup:
     ) -> OnlineFeatures:
         """The same for so many rows of join keys, given as columns in the order of `shape.keys`."""
         columns = [*keys]
+        wanted = self._encoded(keys, rows)
         try:
-            published, found = self._read(self._encoded(keys, rows))
+            published, found = self._read(wanted)
             at_us = self._instant(at_us, published)
             origins = self._at(at_us, found, rows, published, columns)
         except (msgspec.DecodeError, IndexError, TypeError) as error:
