@@ -85,7 +85,9 @@ class _Rows:
 
 
 class Metrics:
-    """Counts answers, lookups and reads; an Observer of the gate. Safe for threads.
+    """Counts answers, lookups and reads; an Observer of the gate.
+
+    Threads may tell it of reads, lookups and predictions; answers, and all counting, belong to one event loop.
 
     What happened is noted, and told to Prometheus' counters a tenth of a second later, all at once: each costs as
     much as a lookup.
