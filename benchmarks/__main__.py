@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.inputs import Sizes
-from benchmarks.options import NO_FEAST, Options
+from benchmarks.options import FEAST_PYTHON, NO_FEAST, Options
 from benchmarks.report import Section, write
 from benchmarks.sections import historical, http, loading, online, predict, startup, ticking, training, windows
 
@@ -56,7 +56,7 @@ def main() -> None:
             rounds=asked.rounds,
             threads=asked.threads,
             workspace=workspace,
-            feast=os.environ.get("FEAST_PYTHON"),
+            feast=os.environ.get(FEAST_PYTHON),
             command=_command(),
             load=os.getloadavg()[0],
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.contest import Contestant, module
 from benchmarks.inputs import Sizes
 
+FEAST_PYTHON = "FEAST_PYTHON"  # the variable that names the interpreter which has Feast
 NO_FEAST = """\
 Feast takes no part. To measure it as well:
   python3 -m venv ../feast && ../feast/bin/pip install 'feast[duckdb]==0.67.0'

@@ -13,12 +13,12 @@ from pathlib import Path
 from benchmarks.http_load import Load, free_port, latencies, post, running, throughput
 from benchmarks.inputs import FEATURES, ONLINE_VIEWS
 from benchmarks.measure import BATCHES, keep_to, report
+from benchmarks.options import FEAST_PYTHON
 
 PATH = "/v1/features"
 _BODIES = 256
 _CONNECTIONS = 16
 _COLD_REQUESTS = 200
-FEAST_PYTHON = "FEAST_PYTHON"  # the variable that names the interpreter which has Feast
 _FEAST_AT_ITS_BEST = ("--no-access-log", "--max-requests", "10000000", "--registry_ttl_sec", "3600")
 
 

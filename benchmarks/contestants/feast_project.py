@@ -25,8 +25,6 @@ offline_store: {{type: duckdb}}
 online_store: {online}
 entity_key_serialization_version: 3
 """
-
-
 _SQLITE = "{type: sqlite, path: online.db}"
 
 
