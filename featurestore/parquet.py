@@ -6,6 +6,7 @@ They do depend on the version of pyarrow, which stands in the file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,7 +29,7 @@ def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _writer(partial, schema) as writer:
-            for group in groups(schema, batches):
+            for group in _read_ahead(groups(schema, batches)):
                 writer.write_table(group, row_group_size=GROUP_ROWS)
                 rows += group.num_rows
         sync(partial)
@@ -57,6 +58,15 @@ def groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.
             held += rest.num_rows
     if held:
         yield pa.Table.from_batches(waiting, schema).combine_chunks()
+
+
+def _read_ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same tables, in order: the next one is read by a thread while the one before is in use."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        waiting = reader.submit(next, tables, None)
+        while (table := waiting.result()) is not None:
+            waiting = reader.submit(next, tables, None)
+            yield table
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

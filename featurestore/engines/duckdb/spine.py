@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -144,7 +145,7 @@ def spine_keys(spine: OpenSpine, plan: HistoricalPlan) -> SpineKeys:
     found = pa.Table.from_batches(spine.batches(needed), pa.schema([spine.schema.field(name) for name in needed]))
     at = arrow.instants(found.column(plan.timestamp), plan.timestamp, WHAT)
     keys = {column: _key(found.column(name), name, dtype, WHAT) for (name, dtype), column in columns.items()}
-    table = pa.table({"__row": pa.array(range(found.num_rows), pa.int64()), "__at": at, **keys})
+    table = pa.table({"__row": pa.array(np.arange(found.num_rows)), "__at": at, **keys})
     return SpineKeys(table, columns)
 
 
