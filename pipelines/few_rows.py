@@ -1,4 +1,4 @@
-"""A model frame of a few rows from Python values, in a sixth of the time that polars takes to make each column.
+"""What a model is given of a few rows of Python values, in a sixth of the time that polars takes to make each column.
 
 It has the values that `pipelines.frames.model_frame` makes of the same rows of history.
 """
@@ -10,6 +10,7 @@ from ctypes import c_float
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from featurestore.dtypes import INTEGER_TYPES, DType
@@ -27,8 +28,8 @@ def few_rows(types: Sequence[tuple[str, DType]]) -> Callable[[Given], pl.DataFra
     columns that are not equally long.
     """
     names = [name for name, _ in types]
-    values = [value for _, dtype in types if (value := _value(dtype)) is not None]
-    if len(values) < len(names):
+    values = _values(types)
+    if values is None:
         return None
     schema = pl.Schema({name: pl.String() if dtype.name == "String" else pl.Float64() for name, dtype in types})
 
@@ -38,6 +39,25 @@ def few_rows(types: Sequence[tuple[str, DType]]) -> Callable[[Given], pl.DataFra
         return pl.from_dicts(rows, schema=schema)
 
     return made
+
+
+def few_numbers(types: Sequence[tuple[str, DType]]) -> Callable[[Given], npt.NDArray[np.float64]] | None:
+    """What makes the array of shape [rows, inputs] of the same columns, and raises the same; None beside for text."""
+    values = _values(types)
+    if values is None or any(dtype.name == "String" for _, dtype in types):
+        return None
+
+    def made(given: Given) -> npt.NDArray[np.float64]:
+        columns = [list(map(value, column)) for value, column in zip(values, given, strict=True)]
+        return np.array(list(zip(*columns, strict=True)), np.float64)
+
+    return made
+
+
+def _values(types: Sequence[tuple[str, DType]]) -> list[Value] | None:
+    """What makes of a value of each input what a model is given; None when polars alone knows one's."""
+    values = [value for _, dtype in types if (value := _value(dtype)) is not None]
+    return values if len(values) == len(types) else None
 
 
 def _value(dtype: DType) -> Value | None:

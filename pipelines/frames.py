@@ -7,6 +7,7 @@ lose their last digits. Other types are no inputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -17,13 +18,14 @@ from featurestore.arrow import logical_polars_type, polars_type
 from featurestore.dtypes import FLOAT_TYPES, INTEGER_TYPES, parse
 from featurestore.errors import InputError, UnknownNameError
 from pipelines.definition.metrics import Kind
-from pipelines.few_rows import few_rows
+from pipelines.few_rows import Given, few_numbers, few_rows
 
 _TEXT = "String"
 _INPUTS = {_TEXT, "Bool", "Decimal", *INTEGER_TYPES, *FLOAT_TYPES}
+FEW = 32  # rows; of more, polars makes columns faster
 Labels = npt.NDArray[np.float64]
 Columns = Mapping[str, Sequence[object]]
-_FEW = 32  # rows; of more, polars makes columns faster
+Made = TypeVar("Made")
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,19 +87,37 @@ def online_frame(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], pl.Da
     types = [(name, parse(dtype)) for name, dtype in inputs]
     few = few_rows(types)
 
-    def made(columns: Columns) -> pl.DataFrame:
+    def made(given: Given) -> pl.DataFrame:
+        if few is not None and len(given[0]) <= FEW:
+            return few(given)
+        series = [pl.Series(n, v, polars_type(dtype)) for (n, dtype), v in zip(types, given, strict=True)]
+        return model_frame(pl.DataFrame(series), inputs)
+
+    return _of_inputs(inputs, made)
+
+
+def online_array(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], npt.NDArray[np.float64]] | None:
+    """What makes of at most `FEW` rows the values of their model frame as an array of shape [rows, inputs].
+
+    None when an input is text, or a number that polars alone knows. It raises what `online_frame` raises.
+    """
+    few = few_numbers([(name, parse(dtype)) for name, dtype in inputs])
+    return None if few is None else _of_inputs(inputs, few)
+
+
+def _of_inputs(inputs: Sequence[tuple[str, str]], made: Callable[[Given], Made]) -> Callable[[Columns], Made]:
+    """What makes something of the inputs among the columns; raises InputError for missing and wrong ones."""
+    names = [name for name, _ in inputs]
+
+    def checked(columns: Columns) -> Made:
         try:
-            given = [columns[name] for name, _ in types]
-            if few is not None and len(given[0]) <= _FEW:
-                return few(given)
-            series = [pl.Series(n, v, polars_type(dtype)) for (n, dtype), v in zip(types, given, strict=True)]
-            return model_frame(pl.DataFrame(series), inputs)
+            return made([columns[name] for name in names])
         except KeyError as error:
-            raise InputError(f"The input {error} of the model is missing; it has {', '.join(dict(inputs))}.") from error
+            raise InputError(f"The input {error} of the model is missing; it has {', '.join(names)}.") from error
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
             raise InputError(f"An input of the model is not of its type: {str(error).splitlines()[0]}.") from error
 
-    return made
+    return checked
 
 
 def _is_plain(frame: pl.DataFrame, inputs: Sequence[tuple[str, str]]) -> bool:

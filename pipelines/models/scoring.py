@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -10,6 +12,7 @@ from featurestore.errors import PipelineError
 from pipelines.definition.metrics import Kind
 
 Scores = npt.NDArray[np.float64]
+Asked: TypeAlias = pl.DataFrame | npt.NDArray[np.float64]  # a model frame, or its values for a model without names
 
 
 def kind_of(estimator: object) -> Kind:
@@ -25,8 +28,8 @@ def kind_of(estimator: object) -> Kind:
     )
 
 
-def score(model: object, frame: pl.DataFrame, kind: Kind) -> Scores:
-    """Of a classifier the probability of 1, of a regressor its prediction, for each row of a model frame.
+def score(model: object, rows: Asked, kind: Kind) -> Scores:
+    """Of a classifier the probability of 1, of a regressor its prediction, for each row.
 
     Raises PipelineError when the model gives something else.
     """
@@ -34,7 +37,7 @@ def score(model: object, frame: pl.DataFrame, kind: Kind) -> Scores:
     if method is None:
         raise PipelineError(f"The model {type(model).__name__} gives no probabilities; use one with predict_proba.")
     try:
-        answer = np.asarray(method(frame), dtype=np.float64)
+        answer = np.asarray(method(rows), dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise PipelineError(f"The model {type(model).__name__} cannot score the rows: {error}.") from error
     if kind == "classification":
@@ -42,6 +45,6 @@ def score(model: object, frame: pl.DataFrame, kind: Kind) -> Scores:
         if classes.tolist() != [0.0, 1.0]:
             raise PipelineError(f"The model tells the classes {classes.tolist()} apart, and the label is 0 or 1.")
         answer = answer[:, 1]
-    if answer.shape != (frame.height,) or not np.isfinite(answer).all():
+    if answer.shape != (len(rows),) or not np.isfinite(answer).all():
         raise PipelineError(f"The model {type(model).__name__} does not give one finite score for each row.")
     return answer

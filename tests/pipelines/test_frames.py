@@ -66,3 +66,9 @@ def test_a_missing_input_is_named() -> None:
 def test_columns_of_different_lengths_are_refused() -> None:
     with pytest.raises(InputError):
         online_frame((("x", "Int64"), ("y", "Int64")))({"x": [1, 2], "y": [1]})
+
+
+def test_a_number_is_rounded_to_a_float32_as_history_has_it() -> None:
+    inputs = (("x", "Float32"),)
+    (given,) = online_frame(inputs)({"x": [0.1]})["x"].to_list()
+    assert given == 0.10000000149011612  # the float32 nearest to a tenth

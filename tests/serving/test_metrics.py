@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from featurestore.store import FeatureStore
 from tests.serving.servers import Asker, serving, shop
+from tests.store.projects import PURCHASES
 
 Labels = frozenset[tuple[str, str]]
 
@@ -58,3 +59,15 @@ def test_an_unknown_path_makes_no_label_of_its_own(asked: FeatureStore) -> None:
     for number in range(3):
         ask("GET", f"/{number}")
     assert _of(_samples(ask), "featurestore_requests_total", route="", status="404") == 3
+
+
+def test_rows_that_are_present_are_counted_alone_and_beside_others(tmp_path: Path) -> None:
+    with shop(tmp_path, PURCHASES.replace("ttl=timedelta(days=10),", "")) as store:
+        ask = serving(store)
+        for names in (("a", "b"), ("a", "nobody", "b"), ("b",)):
+            ask.features(features=["last:items"], entities=[{"customer": name} for name in names])
+        told = _samples(ask)
+    found = {"service": "", "view": "last"}
+    assert _of(told, "featurestore_rows_total", status="PRESENT", **found) == 5
+    assert _of(told, "featurestore_rows_total", status="NOT_FOUND", **found) == 1
+    assert _of(told, "featurestore_rows_total", status="OUTSIDE_MAX_AGE", **found) == 0
