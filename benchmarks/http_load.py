@@ -16,6 +16,8 @@ from dataclasses import dataclass
 _LENGTH = b"content-length: "
 _END = b"\r\n\r\n"
 _READY_SECONDS = 60
+_BUFFER = bytearray(1 << 20)  # of one answer, used again and again: new memory for each costs more than to read it
+_ROOM = memoryview(_BUFFER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def answer(port: int, message: bytes) -> bytes:
     """The body that answers one request."""
     with _connected(port) as connection:
         connection.sendall(message)
-        return _read(connection)
+        return bytes(_read(connection))
 
 
 def latencies(port: int, request: Callable[[int], bytes], load: Load) -> dict[str, float]:
@@ -109,20 +111,20 @@ def throughput(port: int, request: Callable[[int], bytes], load: Load) -> dict[s
     return {"rate": number / (now - start), "rate_p99_ms": taken[len(taken) * 99 // 100] * 1000}
 
 
-def _read(connection: socket.socket) -> bytes:
-    """The body of one answer; stops the program when it is not 200."""
-    data = connection.recv(1 << 20)
-    head = data.find(_END)
+def _read(connection: socket.socket) -> memoryview:
+    """The body of one answer, until the next one is read; stops the program when it is not 200."""
+    size = connection.recv_into(_BUFFER)
+    head = _BUFFER.find(_END, 0, size)
     while head < 0:
-        data += connection.recv(1 << 20)
-        head = data.find(_END)
-    if not data.startswith(b"HTTP/1.1 200"):
-        raise SystemExit(f"The server answered {data[:500]!r}")
-    at = data.lower().find(_LENGTH, 0, head) + len(_LENGTH)
-    whole = head + len(_END) + int(data[at : data.find(b"\r", at)])
-    while len(data) < whole:
-        data += connection.recv(1 << 20)
-    return data[head + len(_END) :]
+        size += connection.recv_into(_ROOM[size:])
+        head = _BUFFER.find(_END, 0, size)
+    if not _BUFFER.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"The server answered {bytes(_ROOM[: min(size, 500)])!r}")
+    at = _BUFFER[:head].lower().find(_LENGTH) + len(_LENGTH)
+    whole = head + len(_END) + int(_BUFFER[at : _BUFFER.find(b"\r", at)])
+    while size < whole:
+        size += connection.recv_into(_ROOM[size:])
+    return _ROOM[head + len(_END) : whole]
 
 
 def _connected(port: int) -> socket.socket:

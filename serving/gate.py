@@ -22,6 +22,7 @@ from serving.errors import Refused, error_answer, unavailable
 from serving.exchange import EXCHANGE, Answer, Exchange, Request, messages_of
 from serving.load import Load
 from serving.routes import Match, Route, RouteTable
+from serving.tasks import in_task
 
 Result = TypeVar("Result")
 
@@ -50,8 +51,10 @@ class Limits:
 class Gate:
     """The ASGI application: hot routes are answered here, the others by `cold`, and all pass the same guards.
 
-    `table` has every route that is served.
+    `table` has every route that is served. A call may be begun outside of a task, by `serving.tasks.begin`.
     """
+
+    waits_in_task = True
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class Gate:
         except Exception as error:  # noqa: BLE001 -- the process's edge: whatever happens becomes an answer
             answer = error_answer(error) if passed_on is None or not passed_on.status else None
         if answer is not None and (exchange is None or not exchange.send(answer)):
+            await in_task()
             for message in messages_of(answer):
                 await send(message)
         status = answer.status if answer is not None else (passed_on and passed_on.status) or 0
@@ -104,6 +108,7 @@ class Gate:
         for guard in self._guards:
             judged = guard(route, request)
             if judged is not None:
+                await in_task()
                 await judged
         check_head(request, limits)
         body = None if exchange is None else exchange.body()
@@ -157,6 +162,7 @@ def checked_size(body: bytes, limits: Limits) -> bytes:
 
 async def read_body(receive: Receive, limits: Limits) -> bytes:
     """The whole body; raises Refused when it is too large (413) or arrives too slowly (408)."""
+    await in_task()
     chunks: list[bytes] = []
     size = 0
     patience = _Patience(limits.receive_seconds)
@@ -209,6 +215,7 @@ class _Patience:
 
 async def within(work: Awaitable[Result], seconds: float) -> Result:
     """The result of the work; raises Refused with 503 when it takes longer."""
+    await in_task()
     try:
         async with asyncio.timeout(seconds):
             return await work

@@ -64,6 +64,22 @@ def test_requests_sent_together_are_answered_in_their_order(server: Running) -> 
     assert re.findall(rb'"customer":\["(\w+)"\]', answered) == [b"ann", b"nobody", b"ann"]
 
 
+def test_hundreds_of_requests_sent_together_are_all_answered(server: Running) -> None:
+    names = [f"c{number}" for number in range(900)]
+    bodies = [BODY.replace(b"ann", name.encode()) for name in names]
+    together = b"".join(ASK + b"content-length: %d\r\n\r\n" % len(body) + body for body in bodies)
+    answered = said(server, together)
+    assert [name.decode() for name in re.findall(rb'"customer":\["(\w+)"\]', answered)] == names
+
+
+def test_requests_that_wait_and_that_do_not_keep_their_order(server: Running) -> None:
+    views = b"GET /v1/views/last HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+    answered = said(server, (ASK + LENGTH + b"\r\n" + BODY + views) * 3)
+    assert (
+        re.findall(rb'"customer"\:\["ann"\]|"name":"last"', answered) == [b'"customer":["ann"]', b'"name":"last"'] * 3
+    )
+
+
 def test_a_caller_that_wants_the_connection_closed_gets_that_said_and_done(server: Running) -> None:
     answered = said(server, ASK + LENGTH + b"connection: close\r\n\r\n" + BODY, b"")
     assert b"\r\nconnection: close\r\n" in answered
