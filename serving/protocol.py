@@ -66,6 +66,7 @@ class WholeExchange:
         lines = _lines((*cycle.default_headers, (b"content-type", media_type), *headers))
         ending = b"" if cycle.keep_alive else b"connection: close\r\n"
         cycle.response_started = cycle.response_complete = True
+        del cycle.scope["extensions"]  # which has this: a circle is left to the garbage collector
         cycle.waiting_for_100_continue = False
         cycle.transport.write(
             b"%s%scontent-length: %d\r\n%s\r\n%s" % (STATUS_LINE[status], lines, len(body), ending, body)
