@@ -113,18 +113,26 @@ def throughput(port: int, request: Callable[[int], bytes], load: Load) -> dict[s
 
 def _read(connection: socket.socket) -> memoryview:
     """The body of one answer, until the next one is read; stops the program when it is not 200."""
-    size = connection.recv_into(_BUFFER)
+    size = _received(connection, 0)
     head = _BUFFER.find(_END, 0, size)
     while head < 0:
-        size += connection.recv_into(_ROOM[size:])
+        size += _received(connection, size)
         head = _BUFFER.find(_END, 0, size)
     if not _BUFFER.startswith(b"HTTP/1.1 200"):
         raise SystemExit(f"The server answered {bytes(_ROOM[: min(size, 500)])!r}")
     at = _BUFFER[:head].lower().find(_LENGTH) + len(_LENGTH)
     whole = head + len(_END) + int(_BUFFER[at : _BUFFER.find(b"\r", at)])
     while size < whole:
-        size += connection.recv_into(_ROOM[size:])
+        size += _received(connection, size)
     return _ROOM[head + len(_END) : whole]
+
+
+def _received(connection: socket.socket, size: int) -> int:
+    """How many more bytes came; stops the program when there are none, or no room for them."""
+    more = connection.recv_into(_ROOM[size:])
+    if not more:
+        raise SystemExit(f"An answer ends after {size:,} bytes of at most {len(_BUFFER):,}")
+    return more
 
 
 def _connected(port: int) -> socket.socket:

@@ -22,8 +22,9 @@ from pipelines.few_rows import Given, few_numbers, few_rows
 
 _TEXT = "String"
 _INPUTS = {_TEXT, "Bool", "Decimal", *INTEGER_TYPES, *FLOAT_TYPES}
-FEW = 32  # rows; of more, polars makes columns faster
+_FEW = 32  # rows; of more, polars makes columns faster
 Labels = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.float64]
 Columns = Mapping[str, Sequence[object]]
 Made = TypeVar("Made")
 
@@ -88,7 +89,7 @@ def online_frame(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], pl.Da
     few = few_rows(types)
 
     def made(given: Given) -> pl.DataFrame:
-        if few is not None and len(given[0]) <= FEW:
+        if few is not None and len(given[0]) <= _FEW:
             return few(given)
         series = [pl.Series(n, v, polars_type(dtype)) for (n, dtype), v in zip(types, given, strict=True)]
         return model_frame(pl.DataFrame(series), inputs)
@@ -96,13 +97,19 @@ def online_frame(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], pl.Da
     return _of_inputs(inputs, made)
 
 
-def online_array(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], npt.NDArray[np.float64]] | None:
-    """What makes of at most `FEW` rows the values of their model frame as an array of shape [rows, inputs].
+def online_array(inputs: Sequence[tuple[str, str]]) -> Callable[[Columns], Numbers | None] | None:
+    """What makes of columns of few rows the values of their model frame, of shape [rows, inputs]; None of many rows.
 
-    None when an input is text, or a number that polars alone knows. It raises what `online_frame` raises.
+    None itself when an input is text, or a number that polars alone knows. It raises what `online_frame` raises.
     """
     few = few_numbers([(name, parse(dtype)) for name, dtype in inputs])
-    return None if few is None else _of_inputs(inputs, few)
+    if few is None:
+        return None
+
+    def made(given: Given) -> Numbers | None:
+        return few(given) if len(given[0]) <= _FEW else None
+
+    return _of_inputs(inputs, made)
 
 
 def _of_inputs(inputs: Sequence[tuple[str, str]], made: Callable[[Given], Made]) -> Callable[[Columns], Made]:

@@ -6,7 +6,7 @@ import polars as pl
 
 from featurestore.errors import InputError
 from featurestore.online.result import OnlineFeatures
-from pipelines.frames import FEW, Columns, model_frame, online_array, online_frame
+from pipelines.frames import Columns, model_frame, online_array, online_frame
 from pipelines.ledger.records import ModelVersion
 from pipelines.models.document import ModelDocument
 from pipelines.models.nameless import nameless
@@ -40,8 +40,9 @@ class Predictor:
 
     def score_columns(self, columns: Columns) -> Scores:
         """A score for each row of columns of Python values; raises InputError when an input is missing."""
-        if self._nameless is not None and self._array is not None and _rows(columns) <= FEW:
-            return self._scored(self._nameless, self._array(columns))
+        array = None if self._array is None or self._nameless is None else self._array(columns)
+        if array is not None:
+            return self._scored(self._nameless, array)
         return self._scored(self.model, self._frame(columns))
 
     def score_rows(self, rows: pl.DataFrame) -> Scores:
@@ -52,7 +53,3 @@ class Predictor:
         if not len(rows):
             raise InputError(f"Model {self.name} was asked for no row; give one at least.")
         return score(model, rows, self.document.signature.kind)
-
-
-def _rows(columns: Columns) -> int:
-    return len(next(iter(columns.values()), ()))

@@ -130,8 +130,16 @@ def test_array_has_the_values_of_the_frame(rows: list[tuple[Any, ...]]) -> None:
     made = online_array(INPUTS)
     assert made is not None
     array = made(columns)
+    assert array is not None
     assert array.dtype == np.float64
     np.testing.assert_array_equal(array, online_frame(INPUTS)(columns).to_numpy())
+
+
+def test_many_rows_are_left_to_a_frame() -> None:
+    made = online_array((("a", "Float64"),))
+    assert made is not None
+    assert made({"a": [0.5] * 33}) is None
+    assert np.array_equal(made({"a": [0.5] * 32}), [[0.5]] * 32)  # type: ignore[arg-type]  # it is an array
 
 
 @pytest.mark.parametrize("dtype", ["String", "Decimal(9, 2)"])
