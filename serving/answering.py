@@ -116,10 +116,13 @@ class _Reader:
     def columns(self, given: Given) -> tuple[list[list[Value]], int]:
         """The columns of typed values, in order, and how many rows they have."""
         if isinstance(given, list):
-            for i, row in enumerate(given):
-                if row.keys() != self._plain:
-                    raise self._wrong(f"row {i}", row)
-            return [decode([row[name] for row in given]) for name, decode in self._decoders.items()], len(given)
+            if not set(map(len, given)) <= {len(self._names)}:
+                raise self._wrong_row(given)
+            try:
+                found = [[row[name] for row in given] for name in self._names]
+            except KeyError:
+                raise self._wrong_row(given) from None
+            return [decode(column) for decode, column in zip(self._decoders.values(), found, strict=True)], len(given)
         if given.keys() != self._plain:
             raise self._wrong("what was given", given)
         columns = [decode(given[name]) for name, decode in self._decoders.items()]
@@ -127,6 +130,11 @@ class _Reader:
         if len(set(lengths.values())) > 1:
             raise InputError(f"The columns of '{self._features}' have different lengths: {lengths}.")
         return columns, next(iter(lengths.values()), 0)
+
+    def _wrong_row(self, given: Sequence[Mapping[str, object]]) -> InputError:
+        """The error for rows of which at least one has other columns."""
+        i = next(i for i, row in enumerate(given) if row.keys() != self._plain)
+        return self._wrong(f"row {i}", given[i])
 
     def _wrong(self, where: str, found: Mapping[str, object]) -> InputError:
         for name in found:

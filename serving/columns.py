@@ -7,23 +7,28 @@ otherwise (`null` for NaN and infinities, integers beyond 2^53 as numbers) is no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import msgspec
+import numpy as np
 
-from featurestore.dtypes import JSON_SAFE_INTEGER, DType, Value, from_json, to_json
+from featurestore.dtypes import JSON_SAFE_INTEGER, DType, Value, from_json, python_micros, to_json
 from featurestore.errors import InputError
+from featurestore.timeline import to_datetime
 from serving.exchange import JsonValue
 
 Encoded: TypeAlias = tuple[bytes, bool]  # a JSON array without its brackets, and whether a value may be null
 Table: TypeAlias = tuple[list[bytes], list[bool] | None]  # of each column; None: no value of any is null
 Column: TypeAlias = Sequence[Value]
+Instants: TypeAlias = Sequence[int | None]  # microseconds since 1970
 
 encode = msgspec.json.Encoder().encode
-_NULL = b"null"
-_BETWEEN = b"],["  # columns written together; stands in no number, date, instant, decimal or base64 text
 _WIDE = frozenset({"Int64", "UInt64"})
 _ALONE = frozenset({"String", "List", "Vector"})  # their texts and brackets could be taken for a border
+_FIRST_US = python_micros(datetime.min.replace(tzinfo=UTC))
+_LAST_US = python_micros(datetime.max.replace(tzinfo=UTC))
+_LONG = 4096
 _SAFE_DIGITS = 15  # an integer of so many digits is below 2^53
 
 
@@ -42,9 +47,9 @@ class TableEncoder:
             return self._one_by_one(columns)
         together = columns if not self._alone else [columns[i] for i in self._together]
         written = encode(together)
-        if _NULL in written:
+        if _may_be_null(written):
             return self._one_by_one(columns)
-        pieces = written[2:-2].split(_BETWEEN)
+        pieces = _split(written)
         for place, i in self._wide:
             if len(pieces[place]) > _SAFE_DIGITS:
                 pieces[place] = self._encoders[i](columns[i])[0]
@@ -62,7 +67,37 @@ class TableEncoder:
 
 def encode_together(columns: Sequence[Sequence[object]]) -> list[bytes]:
     """Columns of numbers, instants and nulls as JSON arrays, without their brackets; at least one."""
-    return encode(columns)[2:-2].split(_BETWEEN)
+    return _split(encode(columns))
+
+
+def encode_instants(times: Instants, at_us: int) -> tuple[bytes, bytes]:
+    """Many instants, and their ages in seconds at an instant, as JSON arrays without their brackets."""
+    if None in times or min(times) < _FIRST_US or max(times) > _LAST_US:  # type: ignore[type-var, operator]  # no None is left
+        instants, ages = instants_and_ages(times, at_us)
+        return encode(instants)[1:-1], encode(ages)[1:-1]
+    micros = np.array(times, np.int64)
+    written = encode(micros.view("M8[us]").tolist())  # naive datetimes, made in a sixth of the time
+    return written[1:-2].replace(b'",', b'Z",') + b'Z"', encode(((at_us - micros) / 1e6).tolist())[1:-1]
+
+
+def instants_and_ages(times: Instants, at_us: int) -> tuple[list[datetime | None], list[float | None]]:
+    """Instants as datetimes, and their ages in seconds at an instant; null for null."""
+    if None in times:
+        instants = [None if time is None else to_datetime(time) for time in times]
+        return instants, [None if time is None else (at_us - time) / 1e6 for time in times]
+    return [to_datetime(time) for time in times], [(at_us - time) / 1e6 for time in times]  # type: ignore[arg-type, operator]  # no None is left
+
+
+def _split(written: bytes) -> list[bytes]:
+    """The columns of a JSON array of arrays, in none of which is a bracket, without their brackets."""
+    if len(written) < _LONG:
+        return written[2:-2].split(b"],[")
+    return [piece[2:] for piece in written.split(b"]")[:-2]]  # in a long text one byte is found faster than three
+
+
+def _may_be_null(written: bytes) -> bool:
+    """Whether a null stands in the JSON text, or base64 that reads like one."""
+    return b"n" in written and b"null" in written  # one byte is found much faster; numbers and instants lack it
 
 
 def column_decoder(dtype: DType, what: str) -> Callable[[list[JsonValue]], list[Value]]:
@@ -100,7 +135,7 @@ def _column_encoder(dtype: DType) -> Callable[[Column], Encoded]:
 
 def _encode_plain(values: Column) -> Encoded:
     written = encode(values)
-    if _NULL in written:
+    if _may_be_null(written):
         return _by_value(values), True
     return written[1:-1], False
 

@@ -18,10 +18,11 @@ from featurestore.online.result import OnlineFeatures
 from featurestore.online.values import Publication
 from featurestore.plan.lookup import ViewLookup
 from featurestore.timeline import Status, format_instant, to_datetime
-from serving.columns import TableEncoder, encode, encode_together
+from serving.columns import TableEncoder, encode, encode_instants, encode_together, instants_and_ages
 
 Written: TypeAlias = tuple[bytes, int]  # an answer, and how many of its values are null though their row is there
 
+_MANY = 8  # rows, from which on numpy is worth its call
 _PRESENT = Status.PRESENT
 _NULL_VALUE = Status.NULL_VALUE.name.encode()
 _NAMES = [status.name for status in Status]
@@ -78,14 +79,14 @@ class AnswerWriter:
     def _instants(self, answer: OnlineFeatures) -> list[bytes]:
         """The instant of the answer, then for each view the event times and the ages of its rows."""
         at_us = answer.at_us
-        columns: list[list[object]] = [[to_datetime(at_us)]]
+        if len(answer) >= _MANY:
+            written = [encode(to_datetime(at_us))]
+            for _, times in answer.origins:
+                written += encode_instants(times, at_us)
+            return written
+        columns: list[Sequence[object]] = [[to_datetime(at_us)]]
         for _, times in answer.origins:
-            if None in times:
-                columns.append([None if time is None else to_datetime(time) for time in times])
-                columns.append([None if time is None else (at_us - time) / 1e6 for time in times])
-            else:
-                columns.append([to_datetime(time) for time in times])  # type: ignore[arg-type]  # no None, see above
-                columns.append([(at_us - time) / 1e6 for time in times])  # type: ignore[operator]  # as above
+            columns += instants_and_ages(times, at_us)
         return encode_together(columns)
 
     def _published(self, answer: OnlineFeatures, instants: Sequence[bytes]) -> list[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as PyDecimal
 from functools import partial
 from typing import Any
@@ -30,19 +30,19 @@ from featurestore.dtypes import (
 )
 from featurestore.errors import InputError
 from featurestore.testing.strategies import dtypes, values
-from featurestore.timeline import to_datetime
-from serving.columns import TableEncoder, column_decoder
+from featurestore.timeline import instant_us, to_datetime
+from serving.columns import TableEncoder, column_decoder, encode, encode_instants, instants_and_ages
 from serving.exchange import JsonValue
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> list[tuple[DType, list[Value]]]:
-    """Up to four columns of any types and one length, with nulls."""
-    rows = draw(st.integers(0, 3))
+    """Up to four columns of any types and one length, with nulls; some are long, of the same few values."""
+    rows, repeated = draw(st.integers(0, 3)), draw(st.sampled_from([1, 1, 1, 200]))
     columns = []
     for dtype in draw(st.lists(dtypes(), max_size=4)):
         item = st.one_of(st.none(), values(dtype).map(partial(_python, dtype)))
-        columns.append((dtype, draw(st.lists(item, min_size=rows, max_size=rows))))
+        columns.append((dtype, draw(st.lists(item, min_size=rows, max_size=rows)) * repeated))
     return columns
 
 
@@ -66,6 +66,23 @@ def test_columns_come_back_as_they_were(table: list[tuple[DType, list[Value]]]) 
     written, _ = TableEncoder([dtype for dtype, _ in table]).encode([column for _, column in table])
     for text, (dtype, column) in zip(written, table, strict=True):
         assert repr(list(column_decoder(dtype, "Column 'c'")(json.loads(b"[%s]" % text)))) == repr(column)
+
+
+EDGES = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), datetime(2024, 1, 2, 3, tzinfo=UTC)]
+ANY_INSTANT = st.datetimes(timezones=st.just(UTC)) | st.sampled_from(EDGES)
+
+
+@given(st.lists(st.none() | ANY_INSTANT, min_size=1) | st.lists(ANY_INSTANT, min_size=1), ANY_INSTANT)
+def test_instants_are_written_in_utc_with_their_ages(instants: list[datetime | None], at: datetime) -> None:
+    times = [None if instant is None else instant_us(instant, "it") for instant in instants]
+    written, ages = encode_instants(times, instant_us(at, "at"))
+    texts = [None if instant is None else instant.isoformat().replace("+00:00", "Z") for instant in instants]
+    assert json.loads(b"[%s]" % written) == texts
+    for age, instant in zip(json.loads(b"[%s]" % ages), instants, strict=True):
+        exact = None if instant is None else (at - instant) / timedelta(seconds=1)
+        assert age == exact if exact is None else age == pytest.approx(exact, rel=1e-15)  # as exact as a double is
+    few, their_ages = instants_and_ages(times, instant_us(at, "at"))
+    assert (encode(few), encode(their_ages)) == (b"[%s]" % written, b"[%s]" % ages)
 
 
 NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import hiredis
 
@@ -36,14 +37,17 @@ class Known:
     buckets: tuple[Bucket, ...] = ()
     heads: set[bytes] = field(default_factory=set)
 
+    @property
+    def meta(self) -> bytes | None:
+        """The namespace's metadata."""
+        return None if self.entry is None else self.entry.meta
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked of one bucket: the keys at some places of a request's keys."""
 
-    request: int
+class _Question(NamedTuple):
+    """What is asked of one bucket: the fields of the keys at some places of a request's keys."""
+
     bucket: Bucket
-    fields: list[bytes]
+    fields: Sequence[bytes]
     places: Sequence[int] | None  # None: all keys, in their order
 
 
@@ -59,6 +63,7 @@ class Reader:
         self.layout = layout
         self.where = where
         self._known: dict[str, Known] = {}
+        self._catalog: tuple[list[str], Command] | None = None  # what was asked of it last
 
     def read(self, requests: Requests) -> list[Answer]:
         """As OnlineStore."""
@@ -101,36 +106,47 @@ class Reader:
 
     def _attempt(self, requests: Requests) -> list[Answer]:
         known = [self._known.get(namespace) for namespace, _ in requests]
-        questions = [
-            question
-            for i, (_, keys) in enumerate(requests)
-            if keys and (last := known[i]) is not None
-            for question in _questions(i, keys, last.buckets)
-        ]
-        catalog = (self.layout.slot, pack("HMGET", self.layout.catalog, *[name for name, _ in requests]))
-        asked: list[Command] = [catalog]
-        asked += [(q.bucket.slot, pack("HMGET", q.bucket.key, HEAD, *q.fields)) for q in questions]
-        raws, *found_values = self.checked(self._servers.exchange(asked, again=True))
-        present = []
-        for (namespace, keys), before, raw in zip(requests, known, raws, strict=True):
-            now = before if before is not None and before.raw == raw else self._remembered(namespace, raw)
-            if keys and (before is None or before.buckets != now.buckets):
-                raise _AgainError
-            present.append(now)
-        answers: list[Answer] = [
-            (now.entry.meta if now.entry else None, [None] * len(keys))
-            for now, (_, keys) in zip(present, requests, strict=True)
-        ]
-        for question, found in zip(questions, found_values, strict=True):
-            now = present[question.request]
-            values = found if found[0] in now.heads else self._settled(question, found, now)
-            meta, records = answers[question.request]
-            if question.places is None:
-                answers[question.request] = (meta, values[1:])
-            else:
+        asked: list[Command] = [self._catalog_command([namespace for namespace, _ in requests])]
+        questions: list[Sequence[_Question]] = []  # of each request
+        fields: list[bytes] = []
+        fields_of: Sequence[bytes] | None = None
+        for (_, keys), last in zip(requests, known, strict=True):
+            if keys is not fields_of:  # views of one entity are asked for the same keys
+                fields, fields_of = [RECORD + key for key in keys], keys
+            of_request = _questions(keys, fields, last.buckets) if last is not None and keys else ()
+            questions.append(of_request)
+            for bucket, some, _ in of_request:
+                asked.append((bucket.slot, pack("HMGET", bucket.key, HEAD, *some)))
+        raws, *replies = self.checked(self._servers.exchange(asked, again=True))
+        found = iter(replies)
+        answers: list[Answer] = []
+        for (namespace, keys), before, raw, of_request in zip(requests, known, raws, questions, strict=True):
+            now = before
+            if now is None or now.raw != raw:
+                now = self._remembered(namespace, raw)
+                if keys and (before is None or before.buckets != now.buckets):
+                    raise _AgainError
+            records: list[bytes | None] | None = None
+            for question in of_request:
+                values = next(found)
+                if values[0] not in now.heads:
+                    values = self._settled(question, values, now)
+                if question.places is None:
+                    records = values[1:]
+                    continue
+                records = records or [None] * len(keys)
                 for place, record in zip(question.places, values[1:], strict=True):
                     records[place] = record
+            answers.append((now.meta, [None] * len(keys) if records is None else records))
         return answers
+
+    def _catalog_command(self, namespaces: list[str]) -> Command:
+        """What asks the catalog for the namespaces' entries; packed again when they are not those of the last read."""
+        last = self._catalog
+        if last is None or last[0] != namespaces:
+            packed = pack("HMGET", self.layout.catalog, *namespaces)
+            last = self._catalog = (namespaces, (self.layout.slot, packed))
+        return last[1]
 
     def _settled(self, question: _Question, values: list[bytes | None], now: Known) -> list[bytes | None]:
         """The head and the records that a bucket has at the epoch, with those of its overlay."""
@@ -167,19 +183,16 @@ class Reader:
         return known
 
 
-def _questions(request: int, keys: Sequence[bytes], buckets: tuple[Bucket, ...]) -> list[_Question]:
+def _questions(keys: Sequence[bytes], fields: Sequence[bytes], buckets: tuple[Bucket, ...]) -> Sequence[_Question]:
     """What to ask of each bucket that may hold one of the keys."""
     if len(buckets) == 1:
-        return [_Question(request, buckets[0], [RECORD + key for key in keys], None)]
+        return (_Question(buckets[0], fields, None),)
     if not buckets:
-        return []
+        return ()
     places: dict[int, list[int]] = {}
     for place, key in enumerate(keys):
         places.setdefault(bucket_index(key, len(buckets)), []).append(place)
-    return [
-        _Question(request, buckets[index], [RECORD + keys[place] for place in there], there)
-        for index, there in places.items()
-    ]
+    return [_Question(buckets[index], [fields[place] for place in there], there) for index, there in places.items()]
 
 
 def _head(values: Sequence[bytes | None]) -> Head:
