@@ -88,6 +88,23 @@ def test_a_large_write_compares_counts_and_is_seen_whole(store: RedisOnlineStore
     assert store.count("users") == 1_501
 
 
+def test_many_views_are_read_at_once_by_who_never_read_or_published_them(url: str, store: RedisOnlineStore) -> None:
+    """Twenty views are more than the times that a read begins again; each lies elsewhere than it was known to lie."""
+    views = [f"view_{i:02}" for i in range(20)]
+    reader = opened(url)
+    for version in (1, 2):
+        for view in views:
+            store.replace(view, [(b"a", record(version))], meta=view.encode())
+        for _ in range(2):
+            found = reader.read([(view, [b"a", b"absent"]) for view in [*views, "unknown", views[0]]])
+            assert found == [
+                *((view.encode(), [record(version), None]) for view in views),
+                (None, [None, None]),
+                (b"view_00", [record(version), None]),
+            ]
+    reader.close()
+
+
 def test_nothing_is_left_of_replaced_and_dropped_namespaces(url: str, store: RedisOnlineStore) -> None:
     for version in range(3):
         store.replace("users", [(key, record(version)) for key in MANY], meta=b"m")

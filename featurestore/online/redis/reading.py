@@ -43,6 +43,9 @@ class Known:
         return None if self.entry is None else self.entry.meta
 
 
+_UNSEEN = Known(b"", None)  # what a namespace is known as before it is read; an entry is never empty
+
+
 class _Question(NamedTuple):
     """What is asked of one bucket: the fields of the keys at some places of a request's keys."""
 
@@ -105,7 +108,7 @@ class Reader:
         return replies
 
     def _attempt(self, requests: Requests) -> list[Answer]:
-        known = [self._known.get(namespace) for namespace, _ in requests]
+        known = [self._known.get(namespace, _UNSEEN) for namespace, _ in requests]
         asked: list[Command] = [self._catalog_command([namespace for namespace, _ in requests])]
         questions: list[Sequence[_Question]] = []  # of each request
         fields: list[bytes] = []
@@ -113,19 +116,16 @@ class Reader:
         for (_, keys), last in zip(requests, known, strict=True):
             if keys is not fields_of:  # views of one entity are asked for the same keys
                 fields, fields_of = [RECORD + key for key in keys], keys
-            of_request = _questions(keys, fields, last.buckets) if last is not None and keys else ()
+            of_request = _questions(keys, fields, last.buckets) if keys else ()
             questions.append(of_request)
             for bucket, some, _ in of_request:
                 asked.append((bucket.slot, pack("HMGET", bucket.key, HEAD, *some)))
         raws, *replies = self.checked(self._servers.exchange(asked, again=True))
+        if raws != [last.raw for last in known]:
+            known = self._renewed(requests, known, raws)
         found = iter(replies)
         answers: list[Answer] = []
-        for (namespace, keys), before, raw, of_request in zip(requests, known, raws, questions, strict=True):
-            now = before
-            if now is None or now.raw != raw:
-                now = self._remembered(namespace, raw)
-                if keys and (before is None or before.buckets != now.buckets):
-                    raise _AgainError
+        for (_, keys), now, of_request in zip(requests, known, questions, strict=True):
             records: list[bytes | None] | None = None
             for question in of_request:
                 values = next(found)
@@ -169,6 +169,17 @@ class Reader:
             raise _AgainError
         now.heads.add(head.pack())
         return values
+
+    def _renewed(self, requests: Requests, known: Sequence[Known], raws: Sequence[bytes | None]) -> list[Known]:
+        """What the catalog says now, all of it remembered; begins again when records were looked for elsewhere."""
+        renewed = [
+            last if last.raw == raw else self._remembered(namespace, raw)
+            for (namespace, _), last, raw in zip(requests, known, raws, strict=True)
+        ]
+        looked_for = zip(requests, known, renewed, strict=True)
+        if any(keys and last.buckets != now.buckets for (_, keys), last, now in looked_for):
+            raise _AgainError
+        return renewed
 
     def _remembered(self, namespace: str, raw: bytes | None) -> Known:
         before = self._known.get(namespace)
