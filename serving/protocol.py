@@ -37,6 +37,10 @@ _LONG = _ending(
 _WRONG = _ending(b"400 Bad Request", "BadRequest", "This is no HTTP/1.1 request.")
 
 
+class _LongHeadError(Exception):
+    """A head is too large."""
+
+
 class WholeExchange:
     """An `Exchange`: what uvicorn's cycle of messages does, for a request and an answer in one piece each."""
 
@@ -97,6 +101,8 @@ class Protocol(HttpToolsProtocol):
         self._in_head = True
         self._in_body = False
         self._head_size = 0
+        self._may_be_long = False  # a head that is whole now: it came in parts, or with much else
+        self._is_long = False
         self._is_parsing = False
         self._arrived: tuple[RequestResponseCycle, Any] | None = None  # a request whose head was just parsed
         self._awaited: asyncio.TimerHandle | None = None
@@ -106,6 +112,7 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes arrived; a head that they do not complete is awaited from now on."""
         was_in_head = self._in_head
+        self._may_be_long = was_in_head or len(data) > HEAD_BYTES
         self._is_parsing = True
         super().data_received(data)
         self._is_parsing = False
@@ -120,8 +127,10 @@ class Protocol(HttpToolsProtocol):
                     self._end(_LONG)
 
     def send_400_response(self, _: str) -> None:
-        """What arrived cannot be parsed."""
-        self._end(_WRONG)
+        """What arrived cannot be parsed, or has a head that is too large; what came before it is answered first."""
+        if self._arrived is not None:
+            self._begin(*self._arrived)
+        self._end(_LONG if self._is_long else _WRONG)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -130,7 +139,10 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is whole; one that is too large ends the parsing."""
+        if self._may_be_long and self._size_of_head() > HEAD_BYTES:
+            self._is_long = True
+            raise _LongHeadError
         self._in_head = False
         self._in_body = True
         self._stop_waiting()
@@ -171,6 +183,11 @@ class Protocol(HttpToolsProtocol):
             self._arrived = cycle, app
         else:
             super()._start_asgi_task(cycle, app)
+
+    def _size_of_head(self) -> int:
+        """Of a head that was parsed just now, in bytes, if one space stands before each value."""
+        first = len(self.parser.get_method()) + len(self.url) + len(b"  HTTP/1.1\r\n\r\n")
+        return first + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
 
     def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Answer, without a task as far as nothing must be waited for."""

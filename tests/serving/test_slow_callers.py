@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 
@@ -81,6 +83,43 @@ def test_a_request_without_end_is_answered_and_hung_up_on(
     assert ended.said.startswith(b"HTTP/1.1 %d " % status)
     assert msgspec.json.decode(ended.said.partition(b"\r\n\r\n")[2])["error"]["message"]
     assert ended.seconds < 2 * RECEIVE_SECONDS + SLACK_SECONDS
+
+
+def exchanged(server: Running, *parts: bytes) -> list[int]:
+    """The statuses of the answers to parts that are sent one after the other."""
+    host, port = server.url.removeprefix("http://").split(":")
+    said = b""
+    with socket.create_connection((host, int(port))) as connection:
+        connection.settimeout(0.3)
+        with suppress(ConnectionError):  # it hung up on what is too much
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(0.05)
+        with suppress(TimeoutError, ConnectionError):
+            while received := connection.recv(65_536):
+                said += received
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+)", said)]
+
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+ALL_BUT_VALUE = len(HEALTH + b"x-long: \r\n\r\n")
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("before", [b"", HEALTH + b"\r\n"], ids=["first", "second"])
+@pytest.mark.parametrize(("size", "status"), [(65_536, 200), (65_537, 431), (70_000, 431), (250_000, 431)])
+def test_a_head_has_64_kib_however_it_arrives(
+    server: Running, size: int, status: int, before: bytes, parts: int
+) -> None:
+    request = before + HEALTH + b"x-long: " + b"x" * (size - ALL_BUT_VALUE) + b"\r\n\r\n"
+    step = -(-len(request) // parts)
+    told = exchanged(server, *(request[at : at + step] for at in range(0, len(request), step)))
+    assert told == [200] * bool(before) + [status]
+
+
+@pytest.mark.parametrize("wrong", [b"\x16\x03\x01 not HTTP\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
+def test_what_came_before_nonsense_is_answered(server: Running, wrong: bytes) -> None:
+    assert exchanged(server, HEALTH + b"\r\n" + wrong) == [200, 400]
 
 
 def test_a_reader_that_takes_nothing_of_its_answers_is_hung_up_on(server: Running) -> None:
