@@ -64,7 +64,8 @@ class Access:
                 )
             return
         key = self._presented(known, given)
-        if route.scope not in key.scopes:
+        assert route.scope is not None, "the table refuses such a route"
+        if not key.permits(route.scope):
             held = ", ".join(sorted(key.scopes))
             raise Refused(403, "Forbidden", f"This needs the scope '{route.scope}', and the key holds {held}.")
         request.caller = key.id
@@ -117,13 +118,21 @@ def host_name(host: str) -> str:
 
 
 def check_limited(request: Request, service: str | None, views: Collection[str]) -> None:
-    """Refuse with 403 what the caller's key is not limited to: it must name the service, or all of the views."""
+    """Refuse with 403 what the caller's key is limited not to read."""
     limited_to = request.limited_to
-    if limited_to is None or service in limited_to:
-        return
-    beyond = sorted(set(views) - limited_to)
-    if beyond:
-        raise Refused(403, "Forbidden", f"This key is limited to other views than '{beyond[0]}'.")
+    if not may_read(limited_to, service, views):
+        assert limited_to is not None
+        raise beyond(min(set(views) - limited_to))
+
+
+def may_read(limited_to: Collection[str] | None, service: str | None, views: Collection[str]) -> bool:
+    """Whether a key with that limit may: it must name the service, or all of the views. None: without a limit."""
+    return limited_to is None or service in limited_to or set(views).issubset(limited_to)
+
+
+def beyond(name: str) -> Refused:
+    """The refusal of what a key is not limited to."""
+    return Refused(403, "Forbidden", f"This key is limited to other views than '{name}'.")
 
 
 def _unauthorized(message: str) -> Refused:

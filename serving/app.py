@@ -171,7 +171,7 @@ class _Rooms:
         project, online = store.configuration.project, StoreReads(store)
         self.catalog = CatalogPages(project, self.plans, online, store.now_us, self.pool)
         self.measuring.of(self.plans, self.catalog, self.models)
-        self.readiness = Readiness(project, self.plans, online, self.pool, settings.deadline_seconds / 2)
+        self.readiness = Readiness(project, self.plans, self.models, online, self.pool, settings.deadline_seconds / 2)
         self.openapi = OpenApi(self.plans)
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from starlette.requests import Request as StarletteRequest
+
 from featurestore.errors import UnknownNameError
 from featurestore.online.base import OnlineReads
 from featurestore.online.values import Publication
@@ -23,7 +25,10 @@ from featurestore.plan.catalog import (
 from featurestore.plan.views import namespace
 from featurestore.timeline import Clock, format_instant
 from serving import models
+from serving.access import beyond
+from serving.exchange import REQUEST, Request
 from serving.plans import Plans, State
+from serving.visible import Visible, visible
 
 Record = TypeVar("Record")
 
@@ -40,47 +45,55 @@ class CatalogPages:
         self._now_us = now_us
         self._pool = pool
 
-    async def entities(self) -> models.Entities:
+    async def entities(self, asked: StarletteRequest) -> models.Entities:
         """All entities."""
-        catalog = (await self._present()).catalog
-        return models.Entities(entities=[_entity(record) for record in catalog.entities.values()])
+        catalog, told = await self._told(asked)
+        records = _some(catalog.entities, told.entities)
+        return models.Entities(entities=[_entity(record) for record in records])
 
-    async def entity(self, name: str) -> models.Entity:
+    async def entity(self, asked: StarletteRequest, name: str) -> models.Entity:
         """One entity."""
-        catalog = (await self._present()).catalog
-        return _entity(_named("entity", name, catalog.entities))
+        catalog, told = await self._told(asked)
+        return _entity(_named("entity", name, catalog.entities, told.entities))
 
-    async def views(self) -> models.Views:
+    async def views(self, asked: StarletteRequest) -> models.Views:
         """All views: stored ones, then those computed at request time."""
-        catalog = (await self._present()).catalog
-        freshness = await self._freshness(catalog.views.values())
-        stored = [_view(record, catalog, freshness[record.name]) for record in catalog.views.values()]
-        return models.Views(views=[*stored, *(_on_demand(record, catalog) for record in catalog.on_demand.values())])
+        catalog, told = await self._told(asked)
+        stored = _some(catalog.views, told.views)
+        freshness = await self._freshness(stored)
+        views = [_view(record, catalog, freshness[record.name]) for record in stored]
+        computed = [_on_demand(record, catalog) for record in _some(catalog.on_demand, told.views)]
+        return models.Views(views=[*views, *computed])
 
-    async def view(self, name: str) -> models.View:
+    async def view(self, asked: StarletteRequest, name: str) -> models.View:
         """One view."""
-        catalog = (await self._present()).catalog
-        if name in catalog.on_demand:
-            return _on_demand(catalog.on_demand[name], catalog)
-        if name not in catalog.views:
-            raise UnknownNameError("view", name, {**catalog.views, **catalog.on_demand})
-        record = catalog.views[name]
+        catalog, told = await self._told(asked)
+        views: dict[str, ViewRecord | OnDemandRecord] = {**catalog.views, **catalog.on_demand}
+        record = _named("view", name, views, told.views)
+        if isinstance(record, OnDemandRecord):
+            return _on_demand(record, catalog)
         return _view(record, catalog, (await self._freshness([record]))[name])
 
-    async def services(self) -> models.Services:
+    async def services(self, asked: StarletteRequest) -> models.Services:
         """All services."""
-        state = await self._present()
-        return models.Services(services=[_service(record, state) for record in state.catalog.services.values()])
+        catalog, told = await self._told(asked)
+        state = self._plans.state
+        return models.Services(services=[_service(record, state) for record in _some(catalog.services, told.services)])
 
-    async def service(self, name: str) -> models.Service:
+    async def service(self, asked: StarletteRequest, name: str) -> models.Service:
         """One service."""
-        state = await self._present()
-        return _service(_named("service", name, state.catalog.services), state)
+        catalog, told = await self._told(asked)
+        return _service(_named("service", name, catalog.services, told.services), self._plans.state)
 
     async def lags(self) -> dict[str, float]:
         """For each published view by how many seconds its watermark is behind the present."""
         freshness = await self._freshness((await self._present()).catalog.views.values())
         return {name: known.lag_seconds for name, known in freshness.items() if known.lag_seconds is not None}
+
+    async def _told(self, asked: StarletteRequest) -> tuple[Catalog, Visible]:
+        """What is applied, and what of it the caller's key may be told of."""
+        state = await self._present()
+        return state.catalog, visible(state.catalog, limit_of(asked))
 
     async def _present(self) -> State:
         await self._plans.following.followed()
@@ -95,9 +108,22 @@ class CatalogPages:
         return {view.name: _freshness(meta, now_us) for view, (meta, _) in zip(asked, answers, strict=True)}
 
 
-def _named(kind: str, name: str, records: Mapping[str, Record]) -> Record:
+def limit_of(asked: StarletteRequest) -> frozenset[str] | None:
+    """What the key is limited to with which an endpoint behind the gate was asked."""
+    request: Request = asked.scope[REQUEST]
+    return request.limited_to
+
+
+def _some(records: Mapping[str, Record], names: frozenset[str]) -> list[Record]:
+    return [record for name, record in records.items() if name in names]
+
+
+def _named(kind: str, name: str, records: Mapping[str, Record], told: frozenset[str]) -> Record:
+    """The record of that name; raises UnknownNameError, and Refused when the caller's key is limited to others."""
     if name not in records:
-        raise UnknownNameError(kind, name, records)
+        raise UnknownNameError(kind, name, [known for known in records if known in told])
+    if name not in told:
+        raise beyond(name)
     return records[name]
 
 
@@ -155,8 +181,8 @@ def _on_demand(record: OnDemandRecord, catalog: Catalog) -> models.View:
         match part:
             case Requested(columns=columns):
                 request.update(columns)
-            case Projected(view=name, keys=pairs):
-                view = catalog.views[name]
+            case Projected(keys=pairs):
+                view = catalog.view(part.reference)
                 types = dict(view.keys)
                 keys.update({column: types[key] for key, column in pairs})
                 entities.update(dict.fromkeys(view.entities))
@@ -198,7 +224,7 @@ def _members(record: ServiceRecord, catalog: Catalog) -> Iterable[models.Feature
     for member in record.members:
         match member:
             case Projected():
-                view = catalog.views[member.view]
+                view = catalog.view(member.reference)
                 for name in member.features:
                     feature = view.output(name)
                     yield models.FeatureSchema(

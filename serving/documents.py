@@ -141,7 +141,9 @@ FEAST_HEALTH: Said = {
 READY: Said = {
     "summary": "Whether the stores answer, and which versions are loaded",
     "tags": ["health"],
-    "responses": {503: {"description": "Something that is applied cannot be served; the document says what."}},
+    "responses": {
+        503: {"description": "Something that is applied or approved cannot be served; the document says what."}
+    },
 }
 METRICS: Said = {
     "summary": "Metrics in Prometheus' text form",

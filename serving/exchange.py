@@ -58,6 +58,7 @@ class Exchange(Protocol):
         ...
 
 
+REQUEST = "featurestore.request"  # where an ASGI scope has the Request for endpoints behind the gate
 EXCHANGE = "featurestore.exchange"  # the name of that extension
 
 

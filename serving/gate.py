@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
 from serving.errors import Refused, error_answer, unavailable
-from serving.exchange import EXCHANGE, Answer, Exchange, Request, messages_of
+from serving.exchange import EXCHANGE, REQUEST, Answer, Exchange, Request, messages_of
 from serving.load import Load
 from serving.routes import Match, Route, RouteTable
 from serving.tasks import in_task
@@ -125,7 +125,7 @@ class Gate:
         """Let the cold application answer."""
         seconds = self._limits.deadline_seconds if route.seconds is None else route.seconds
         with self._load.admitted(route, request):
-            await within(self._cold(scope, _replayed(request.body, receive), send), seconds)
+            await within(self._cold({**scope, REQUEST: request}, _replayed(request.body, receive), send), seconds)
 
 
 class _Sent:

@@ -11,6 +11,7 @@ from featurestore.errors import FeatureStoreError
 from featurestore.online.base import OnlineReads
 from featurestore.plan.views import namespace
 from serving.exchange import Answer, Request
+from serving.live import LiveModels
 from serving.plans import Plans
 
 _OK = "ok"
@@ -26,26 +27,39 @@ class Readiness:
     """Whether the stores answer, and which versions are loaded. Any number of callers are told by one look."""
 
     def __init__(
-        self, project: str, plans: Plans, online: OnlineReads, pool: ThreadPoolExecutor, seconds: float
+        self,
+        project: str,
+        plans: Plans,
+        models: LiveModels,
+        online: OnlineReads,
+        pool: ThreadPoolExecutor,
+        seconds: float,
     ) -> None:
         """The online store may take `seconds` to answer, in a thread of the pool."""
         self._project = project
         self._plans = plans
+        self._models = models
         self._online_store = online
         self._pool = pool
         self._seconds = seconds
         self._looking: asyncio.Task[Answer] | None = None
 
     async def readyz(self, _: Request) -> Answer:
-        """200 when the stores answer and everything that is applied is compiled, else 503 with what is wrong."""
+        """200 when the stores answer and nothing of what is applied or approved goes unserved, else 503.
+
+        What an older plan or version answers in place of a newer one is served; `faults` and `model_faults` tell why.
+        """
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         return await asyncio.shield(self._looking)
 
     async def _look(self) -> Answer:
-        registry, (online, unpublished) = await asyncio.gather(self._registry(), self._online())
-        state = self._plans.state
-        ready = registry == online == _OK and state.faults.keys() <= state.services.keys()
+        registry, (online, unpublished), _ = await asyncio.gather(
+            self._registry(), self._online(), self._models.following.followed()
+        )
+        state, live = self._plans.state, self._models.state
+        is_served = state.faults.keys() <= state.services.keys() and live.champions_are_served
+        ready = registry == online == _OK and is_served
         document = {
             "status": "ready" if ready else "not ready",
             "checks": {"registry": registry, "online_store": online},
@@ -54,6 +68,8 @@ class Readiness:
             "unpublished": unpublished,
             "services": sorted(state.services),
             "faults": state.faults,
+            "models": {name: one.version.version for name, one in sorted(live.loaded.items())},
+            "model_faults": live.faults,
         }
         return Answer(msgspec.json.encode(document), 200 if ready else 503)
 

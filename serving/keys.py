@@ -60,6 +60,10 @@ class Key:
         """The key without its digest."""
         return f"Key(id={self.id!r}, name={self.name!r})"
 
+    def permits(self, scope: Scope) -> bool:
+        """Whether the key holds a scope; `admin` holds all, those of routes that are added later as well."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
     def state(self, now_us: int) -> str:
         """`active`, `expired` or `revoked`."""
         if self.revoked_at_us is not None:

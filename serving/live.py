@@ -52,6 +52,11 @@ class LiveState:
     champions: Mapping[str, int | None] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def champions_are_served(self) -> bool:
+        """Whether each model that has a champion is served, by a version before it perhaps."""
+        return all(version is None or name in self.loaded for name, version in self.champions.items())
+
 
 @dataclass(frozen=True, slots=True)
 class Loading:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from starlette.requests import Request as StarletteRequest
+
 from featurestore.errors import UnknownNameError
 from serving import models
+from serving.access import beyond, may_read
+from serving.catalog import limit_of
 from serving.live import Live, LiveModels, LiveState
 
 
@@ -13,21 +17,30 @@ class ModelPages:
     def __init__(self, live: LiveModels) -> None:
         self._live = live
 
-    async def all(self) -> models.Models:
+    async def all(self, asked: StarletteRequest) -> models.Models:
         """All models that have a version."""
         state = await self._present()
-        return models.Models(models=[_model(name, state) for name in state.champions])
+        limited_to = limit_of(asked)
+        return models.Models(models=[_model(n, state) for n in state.champions if _is_told(state, n, limited_to)])
 
-    async def one(self, name: str) -> models.Model:
+    async def one(self, asked: StarletteRequest, name: str) -> models.Model:
         """One model."""
         state = await self._present()
         if name not in state.champions:
             raise UnknownNameError("model", name, state.champions)
+        if not _is_told(state, name, limit_of(asked)):
+            raise beyond(name)
         return _model(name, state)
 
     async def _present(self) -> LiveState:
         await self._live.following.followed()
         return self._live.state
+
+
+def _is_told(state: LiveState, name: str, limited_to: frozenset[str] | None) -> bool:
+    """Whether a key with that limit may be told of a model: when it may ask it; of one that nobody may ask, anyway."""
+    live = state.loaded.get(name)
+    return live is None or may_read(limited_to, live.answering.service, live.answering.views)
 
 
 def _model(name: str, state: LiveState) -> models.Model:

@@ -1,7 +1,7 @@
 """`GET /openapi.json`: the document of all routes, with examples made of what is applied.
 
-An example names the first service that can be served, its join keys and request columns; its answer is written by the
-same code that writes answers, from values that stand for their types.
+An example names the first service that can be served and that the caller may read, its join keys and request columns;
+its answer is written by the same code that writes answers, from values that stand for their types.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from featurestore.dtypes import Decimal, DType, List, Value, Vector, python_micr
 from featurestore.online.result import OnlineFeatures
 from featurestore.online.values import Publication
 from featurestore.timeline import Status
+from serving.access import may_read
 from serving.answering import Answering
 from serving.exchange import Answer, Request
 from serving.feast import written
@@ -45,28 +46,33 @@ class OpenApi:
     def __init__(self, plans: Plans) -> None:
         self._plans = plans
         self._app: FastAPI | None = None
-        self._known: tuple[State, bytes] | None = None
+        self._known: tuple[State, dict[str | None, bytes]] | None = None  # by the service of the examples
 
     def of(self, app: FastAPI) -> None:
         """The application whose routes are documented."""
         self._app = app
 
-    def answer(self, _: Request) -> Answer:
-        """The handler."""
-        state = self._plans.state
+    def answer(self, request: Request) -> Answer:
+        """The handler; the examples ask a service that the caller may read."""
+        state, limited_to = self._plans.state, request.limited_to
         if self._known is None or self._known[0] is not state:
+            self._known = (state, {})
+        documents = self._known[1]
+        named = (name for name, one in state.services.items() if may_read(limited_to, name, one.views))
+        service = next(named, None)
+        if service not in documents:
             assert self._app is not None
-            self._known = (state, msgspec.json.encode(with_examples(self._app.openapi(), state)))
-        return Answer(self._known[1])
+            answering = None if service is None else state.services[service]
+            documents[service] = msgspec.json.encode(with_examples(self._app.openapi(), answering))
+        return Answer(documents[service])
 
 
-def with_examples(document: Mapping[str, Any], state: State) -> dict[str, Any]:
-    """The document with the security scheme, and with examples for what is asked of services."""
+def with_examples(document: Mapping[str, Any], answering: Answering | None) -> dict[str, Any]:
+    """The document with the security scheme, and with examples of what is asked of a service, if there is one."""
     said = copy.deepcopy(dict(document))
     said.setdefault("components", {})["securitySchemes"] = {
         SECURITY: {"type": "http", "scheme": "bearer", "description": "A key of `featurestore keys create`."}
     }
-    answering = next(iter(state.services.values()), None)
     if answering is not None:
         questions = {"/v1/features": question(answering), "/get-online-features": feast_question(answering)}
         answers = {"/v1/features": answer(answering), "/get-online-features": feast_answer(answering)}

@@ -23,7 +23,7 @@ Endpoint: TypeAlias = Callable[..., Any]
 
 
 class Scope(StrEnum):
-    """What a key permits; OPEN needs none."""
+    """What a key permits; OPEN needs none, and ADMIN holds all others."""
 
     OPEN = "open"
     FEATURES_READ = "features:read"

@@ -29,8 +29,7 @@ def create(
         typer.Option(
             "--scope",
             "-s",
-            help="features:read, predict, push or admin (which no route wants yet); may be repeated. "
-            "By default the first two.",
+            help="features:read, predict, push, or admin for all of these; may be repeated. By default the first two.",
         ),
     ] = None,
     only: Annotated[

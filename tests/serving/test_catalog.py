@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from featurestore.store import FeatureStore
 from serving import models
-from tests.serving.servers import Asker
+from serving.app import keys_of
+from tests.serving.servers import Asker, serving, shop
+from tests.store.projects import NOW, PURCHASES, define, open_project
 
 NAMES = {"join_keys": [{"name": "customer", "type": "String"}], "description": "", "owner": "", "tags": {}}
 
@@ -70,3 +77,75 @@ def test_an_unknown_name_is_404_and_names_what_there_is(ask: Asker, kind: str) -
     refusal = models.Refusal.model_validate(answer.json())
     assert refusal.error.type == "UnknownNameError"
     assert "Available:" in refusal.error.message
+
+
+MORE = """
+shop = Entity("shop", join_keys={"shop": String})
+sold = FeatureView("sold", entities=[shop], features=[Feature("revenue", Float64)],
+    source=FrameSource("sales", frame=pl.DataFrame({"shop": ["s"], "at": [datetime(2024, 1, 1, tzinfo=UTC)], "revenue": [1.0]}),
+                       event_timestamp="at"))
+today = OnDemandFeatureView("today", inputs=[request], features={"dear": pl.col("price") > 9})
+seller = FeatureService("seller", features=[sold])
+both = FeatureService("both", features=[sold, last])
+"""
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureStore]:
+    with shop(tmp_path_factory.mktemp("larger"), "from datetime import UTC, datetime\n" + PURCHASES + MORE) as store:
+        yield store
+
+
+@pytest.mark.parametrize(
+    ("only", "services", "views", "entities"),
+    [
+        (["last"], ["buyer"], ["last", "ratio", "today"], ["customer"]),
+        (["sold"], ["seller"], ["sold", "today"], ["shop"]),
+        (["last", "sold"], ["both", "buyer", "seller"], ["last", "ratio", "sold", "today"], ["customer", "shop"]),
+        (["buyer"], ["buyer"], ["today"], ["customer"]),
+        (["both"], ["both"], ["today"], ["customer", "shop"]),
+    ],
+)
+def test_a_key_that_is_limited_is_told_of_what_it_may_read_only(
+    larger: FeatureStore, only: list[str], services: list[str], views: list[str], entities: list[str]
+) -> None:
+    _, key = keys_of(larger).create("one", ["features:read"], "ann", views=only)
+    ask, headers = serving(larger), {"authorization": f"Bearer {key}"}
+    every = {
+        "services": ["both", "buyer", "seller"],
+        "views": ["last", "ratio", "sold", "today"],
+        "entities": ["customer", "shop"],
+    }
+    for kind, told in (("services", services), ("views", views), ("entities", entities)):
+        listed = ask("GET", f"/v1/{kind}", headers=headers).json()[kind]
+        assert sorted(one["name"] for one in listed) == told
+        for name in every[kind]:
+            answer = ask("GET", f"/v1/{kind}/{name}", headers=headers)
+            assert answer.status_code == (200 if name in told else 403), name
+        missing = ask("GET", f"/v1/{kind}/nobody", headers=headers)
+        assert (missing.status_code, [name in missing.json()["error"]["message"] for name in every[kind]]) == (
+            404,
+            [name in told for name in every[kind]],
+        )
+    for service in every["services"]:
+        asked: dict[str, Any] = {"service": service, "entities": []}
+        answer = ask("POST", "/v1/features", json=asked, headers=headers)
+        assert (answer.status_code == 403) == (service not in services), answer.text
+    for view in every["views"]:
+        asked = {"features": [f"{view}:*"], "entities": []}
+        answer = ask("POST", "/v1/features", json=asked, headers=headers)
+        assert (answer.status_code == 403) == (view not in views), answer.text
+    document = ask("GET", "/openapi.json", headers=headers).json()
+    example = document["paths"]["/v1/features"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert example["service"] in services
+
+
+def test_a_service_that_pins_a_version_tells_of_the_features_of_that_version(tmp_path: Path) -> None:
+    shop(tmp_path).close()
+    of_old = PURCHASES.replace("features=[last, ratio]", 'features=[last.version(1)[["items"]], ratio]')
+    define(tmp_path, of_old.replace(', Feature("items", Int64)', ""))
+    with open_project(tmp_path) as store:
+        store.apply()
+        store.materialize(NOW)
+        told = serving(store)("GET", "/v1/services/buyer").json()
+        assert [feature["name"] for feature in told["features"]] == ["items", "relative"]

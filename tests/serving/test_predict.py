@@ -146,6 +146,36 @@ def test_a_missing_file_leaves_the_model_before_in_its_place_until_it_is_back(st
     assert ask("POST", PREDICT, json=ASKED).json()["version"] == 2
 
 
+def test_a_server_is_ready_when_each_model_with_a_champion_is_served_by_a_version_of_it(store: FeatureStore) -> None:
+    def ready(ask: Asker) -> tuple[int, object, set[str]]:
+        answer = ask("GET", "/readyz")
+        return answer.status_code, answer.json()["models"], set(answer.json()["model_faults"])
+
+    ask = serving(store)
+    assert ready(ask) == (200, {}, set())
+    crown(store)
+    settle()
+    assert ready(ask) == (200, {"worth": 1}, set())
+    second = model_file(store, crown(store))
+    content = second.read_bytes()
+    second.unlink()
+    settle()
+    assert ready(ask) == (200, {"worth": 1}, {"worth"})
+    started_now = serving(store)
+    assert ready(started_now) == (503, {}, {"worth"})
+    assert started_now("GET", "/v2/health/ready").status_code == 503
+    second.write_bytes(content)
+    asyncio.run(asyncio.sleep(0.6))  # a failed reading is tried again after half a second
+    assert ready(started_now) == (200, {"worth": 2}, set())
+
+
+def test_a_model_whose_only_version_was_put_away_has_no_champion_to_be_ready_with(store: FeatureStore) -> None:
+    model_file(store, crown(store)).write_bytes(b"other")
+    told = serving(store)("GET", "/readyz")
+    assert (told.status_code, told.json()["models"]) == (200, {})
+    assert "is not the one that was registered" in told.json()["model_faults"]["worth"]
+
+
 def test_a_model_that_cannot_be_loaded_is_logged_once_however_often_it_is_tried(
     store: FeatureStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +246,11 @@ def test_a_key_that_is_limited_to_other_views_predicts_nothing(store: FeatureSto
     for views, status in ((["buyer"], 200), (["last"], 200), (["other"], 403)):
         _, secret = keys.create("limited", ["predict"], "ann", views=views)
         headers = {"authorization": f"Bearer {secret}"}
-        assert Asker(create_app(store))("POST", PREDICT, json=ASKED, headers=headers).status_code == status
+        ask = Asker(create_app(store))
+        assert ask("POST", PREDICT, json=ASKED, headers=headers).status_code == status
+        assert ask("GET", "/v1/models/worth", headers=headers).status_code == status
+        told = ask("GET", "/v1/models", headers=headers).json()["models"]
+        assert [model["name"] for model in told] == ["worth"] * (status == 200)
 
 
 def test_predictions_are_counted(store: FeatureStore) -> None:
