@@ -81,9 +81,13 @@ def test_an_unknown_name_is_404_and_names_what_there_is(ask: Asker, kind: str) -
 
 MORE = """
 shop = Entity("shop", join_keys={"shop": String})
-sold = FeatureView("sold", entities=[shop], features=[Feature("revenue", Float64)],
-    source=FrameSource("sales", frame=pl.DataFrame({"shop": ["s"], "at": [datetime(2024, 1, 1, tzinfo=UTC)], "revenue": [1.0]}),
-                       event_timestamp="at"))
+sales = pl.DataFrame({"shop": ["s"], "at": [datetime(2024, 1, 1, tzinfo=UTC)], "revenue": [1.0]})
+sold = FeatureView(
+    "sold",
+    entities=[shop],
+    source=FrameSource("sales", frame=sales, event_timestamp="at"),
+    features=[Feature("revenue", Float64)],
+)
 today = OnDemandFeatureView("today", inputs=[request], features={"dear": pl.col("price") > 9})
 seller = FeatureService("seller", features=[sold])
 both = FeatureService("both", features=[sold, last])
