@@ -60,11 +60,17 @@ def cron_faults(expression: object, zone: object) -> Iterator[str]:
         ZoneInfo(zone)  # type: ignore[arg-type]  # whatever a declaration was given
     except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError):
         yield f"there is no time zone {zone!r}; write one such as 'America/New_York' or 'UTC'."
+    fields = expression.split() if isinstance(expression, str) else []
+    if len(fields) == 5 and _readable(fields):
+        return
+    if len(fields) == 5 and fields[2].isdigit() and _readable([*fields[:2], "*", *fields[3:]]):
+        yield f"{expression!r} never comes: no such month has a day {fields[2]}; correct the day or the month."
+        return
+    yield f"{expression!r} is no cron expression of five fields, such as '0 3 * * *' for 3 every night."
+
+
+def _readable(fields: list[str]) -> bool:
     try:
-        five = isinstance(expression, str) and len(expression.split()) == 5
-        if five:
-            next(CronSim(str(expression), _ANY_DAY))
-    except (CronSimError, StopIteration):
-        five = False
-    if not five:
-        yield f"{expression!r} is no cron expression of five fields, such as '0 3 * * *' for 3 every night."
+        return next(CronSim(" ".join(fields), _ANY_DAY), None) is not None
+    except CronSimError:
+        return False

@@ -12,6 +12,7 @@ from featurestore.cli.project import open_store
 if TYPE_CHECKING:
     from featurestore.materialization.waiting import Waiting
     from featurestore.registry.diff import CatalogDiff, Change, Cost
+    from featurestore.store import FeatureStore
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "metadata": ("·", "cyan"), "removed": ("-", "red")}
 _KINDS = {
@@ -26,7 +27,7 @@ _KINDS = {
 def plan(as_json: JsonFlag = False) -> None:
     """Show what `apply` would change, whom it touches, what must be backfilled and what that will cost."""
     with open_store() as store:
-        planned = store.plan()
+        planned = _planned(store)
     if as_json:
         print_json(plan_document(planned))
     else:
@@ -36,7 +37,7 @@ def plan(as_json: JsonFlag = False) -> None:
 def apply(as_json: JsonFlag = False) -> None:
     """Apply the definitions in one transaction; what must be built serves in its earlier version until then."""
     with open_store() as store:
-        planned = store.plan()
+        planned = _planned(store)
         store.apply(planned)
         waiting = store.waiting()
     if as_json:
@@ -47,6 +48,15 @@ def apply(as_json: JsonFlag = False) -> None:
     if planned.changes:
         console().print(f"Applied as revision {planned.base + 1}.", style="bold green")
         print_waiting(waiting)
+
+
+def _planned(store: FeatureStore) -> CatalogDiff:
+    """The plan; raises DefinitionError also when a training pipeline names what the files no longer declare."""
+    from pipelines.loading import load_pipelines
+
+    planned = store.plan()
+    load_pipelines(store.root, store.configuration.definitions)
+    return planned
 
 
 def plan_document(planned: CatalogDiff) -> dict[str, object]:

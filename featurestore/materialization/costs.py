@@ -74,7 +74,8 @@ class Estimator:
         table = exp.Table(this=exp.to_identifier(scan.name, quoted=True))
         query = exp.select(exp.Count(this=exp.Star()), distinct).from_(table)
         if source.event_timestamp is not None:
-            time = exp.func("epoch_us", exp.column(source.event_timestamp, quoted=True))
+            instant = exp.cast(exp.column(source.event_timestamp, quoted=True), "TIMESTAMPTZ", dialect="duckdb")
+            time = exp.func("epoch_us", instant)  # which knows no nanoseconds, as pandas writes them
             query = query.select(exp.Max(this=time) - exp.Min(this=time)).where(time < self.now_us)
             query = query if since_us is None else query.where(time >= since_us)
         with self.engine.query(query.sql("duckdb"), (scan,)) as reader:

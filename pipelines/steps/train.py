@@ -34,9 +34,13 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
 def made_estimator(make: Estimator, settings: Mapping[str, object]) -> object:
     """A new estimator with parameters set (`model__max_iter`).
 
-    Raises PipelineError when it is no scikit-learn estimator, InputError for a parameter that it has not.
+    Raises PipelineError when it fails or gives no scikit-learn estimator, InputError for a parameter that it has not.
     """
-    estimator = make()
+    try:
+        estimator = make()
+    except Exception as error:
+        name = getattr(make, "__qualname__", repr(make))
+        raise PipelineError(f"The estimator function '{name}' failed: {type(error).__name__}: {error}") from error
     if not hasattr(estimator, "fit") or not hasattr(estimator, "get_params"):
         raise PipelineError(f"The estimator function gave {estimator!r}, which is no scikit-learn estimator.")
     known = estimator.get_params()

@@ -175,3 +175,35 @@ def test_predictions_that_cannot_be_written_are_not_made(shop: Path) -> None:
     assert not (shop / "data" / "predictions").exists()
     unknown = ("pipeline", "predict", "return", "ask.parquet", "--out", "out.parquet")
     assert "There is no training pipeline 'return'. Available: returned." in run(shop, *unknown, code=2)
+
+
+def test_an_estimator_that_fails_is_told_in_one_sentence_and_the_run_has_failed(shop: Path) -> None:
+    file = shop / "feature_defs" / "shop.py"
+    file.write_text(
+        file.read_text().replace("def make_model():\n", 'def make_model():\n    raise OSError("no luck")\n')
+    )
+    told = run(shop, "pipeline", "run", "returned", code=2)
+    assert told.strip() == "The estimator function 'make_model' failed: OSError: no luck"
+    assert answer(shop, "pipeline", "runs", "returned")[0]["state"] == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ('"returned",\n', '"returned",\n    triggers=[NewData("spnd", min_rows=1)],\n', "NewData names 'spnd', which"),
+        (
+            "service=returns_v1",
+            'service=FeatureService("returns_v2", features=[spend, basket])',
+            "service 'returns_v2' is not",
+        ),
+    ],
+)
+def test_definitions_that_leave_a_pipeline_without_what_it_names_are_neither_planned_nor_applied(
+    shop: Path, was: str, now: str, told: str
+) -> None:
+    file = shop / "feature_defs" / "shop.py"
+    file.write_text(file.read_text().replace(was, now))
+    for command in ("plan", "apply"):
+        [said] = run(shop, command, code=2).splitlines()
+        assert f"TrainingPipeline 'returned': {told}" in said
+    assert [fault["file"] for fault in answer(shop, "apply", code=2)["error"]["faults"]] == ["feature_defs/shop.py"]

@@ -69,10 +69,16 @@ def test_five_fields_are_an_expression(expression: str) -> None:
     assert list(cron_faults(expression, "Europe/Berlin")) == []
 
 
-@pytest.mark.parametrize("expression", ["0 3 * *", "0 0 3 * * *", "0 25 * * *", "0 0 30 2 *", "nightly", "", None, 3])
+@pytest.mark.parametrize("expression", ["0 3 * *", "0 0 3 * * *", "0 25 * * *", "0 0 x 2 *", "nightly", "", None, 3])
 def test_what_is_none_is_told(expression: object) -> None:
     (fault,) = cron_faults(expression, "UTC")
     assert fault == f"{expression!r} is no cron expression of five fields, such as '0 3 * * *' for 3 every night."
+
+
+@pytest.mark.parametrize(("expression", "day"), [("0 0 30 2 *", "30"), ("0 3 32 * *", "32")])
+def test_a_day_that_never_comes_is_told(expression: str, day: str) -> None:
+    (fault,) = cron_faults(expression, "UTC")
+    assert fault == f"{expression!r} never comes: no such month has a day {day}; correct the day or the month."
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "", None, 3, "../etc"])

@@ -68,6 +68,17 @@ def test_the_rate_of_earlier_commits_tells_how_long_a_backfill_takes(tmp_path: P
     assert cost.seconds == round(count / rate + 0.1, 1)
 
 
+def test_a_source_in_nanoseconds_as_pandas_writes_it_is_counted_and_taken_in(tmp_path: Path) -> None:
+    rows = purchases().with_columns(pl.col("at").dt.cast_time_unit("ns"))
+    store = make_project(tmp_path, PURCHASES, purchases=rows)
+    [change] = [change for change in store.plan().changes if change.kind == "view"]
+    assert change.cost is not None
+    assert change.cost.rows == rows.height
+    store.apply()
+    [view] = store.materialize(end=day(12)).views
+    assert view.rows == rows.height
+
+
 def test_a_view_over_a_view_counts_the_rows_that_its_source_is_made_of(tmp_path: Path) -> None:
     visits = pl.DataFrame(
         {"store": [1, 1, 2], "region": ["n"] * 3, "at": [day(1, 5), day(3, 7), day(4)]},
