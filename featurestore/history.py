@@ -135,7 +135,15 @@ class History(Keeping):
         import polars as pl
 
         with self.engine.query(query, self._queryable(self.serving())) as reader:
-            return pl.DataFrame(reader.read_all())
+            table = reader.read_all()
+        try:
+            return pl.DataFrame(table)
+        except pl.exceptions.PolarsError as error:  # such as an interval
+            types = ", ".join(f"{field.name} {field.type}" for field in table.schema)
+            raise InputError(
+                f"Query: its result ({types}) has a type without a place in a frame; convert it, such as with "
+                "CAST(... AS VARCHAR)."
+            ) from error
 
     def record_model(
         self,
@@ -177,6 +185,9 @@ class History(Keeping):
         except UnknownNameError as error:
             from featurestore.materialization.waiting import explained
 
+            if isinstance(named, str) and (named in found.views or named in found.on_demand):
+                message = f"'{named}' is a view, not a service; write '{named}:*' for all of its features."
+                raise InputError(message) from error
             raise explained(error, named, self.catalog(), self.waiting()) from error
 
     @cached_property

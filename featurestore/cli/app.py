@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +37,9 @@ from featurestore.cli import (
 )
 from featurestore.cli.output import print_error
 from featurestore.errors import FeatureStoreError
+
+_INTERRUPTED = 130  # as of a process that Ctrl-C ended
+_FAULT = 3  # never 1, which says that a gate refused
 
 app = typer.Typer(
     name="featurestore",
@@ -99,13 +105,38 @@ def common(
 
 def run() -> None:
     """Run the command line; a user's mistake ends in one sentence and an exit code, not in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no such sign shows another one
     try:
         app()
     except FeatureStoreError as error:
         print_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing more to say to it
+        _write_no_more()  # the reader left: nothing more to say to it
         sys.exit(0)
+    except Exception as error:  # noqa: BLE001 -- the process's edge
+        sys.exit(_unforeseen(error))
+
+
+def _unforeseen(error: Exception) -> int:
+    """Say what no room foresaw; the exit code."""
+    if isinstance(error, RuntimeError) and str(error) == "Query interrupted":  # DuckDB's word for Ctrl-C
+        return _INTERRUPTED
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+        place = f" ({error.filename})" if error.filename else ""
+        print_error(FeatureStoreError(f"{error.strerror}{place}: free space, or grant rights, and run again."))
+        _write_no_more()
+        return FeatureStoreError.exit_code
+    traceback.print_exception(error)
+    print_error(
+        FeatureStoreError(f"{type(error).__name__}: {error}. This is a fault of featurestore; please report it.")
+    )
+    return _FAULT
+
+
+def _write_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

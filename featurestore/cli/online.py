@@ -116,6 +116,7 @@ def lookup(
             ("feature", "value", "status", "event time"),
             [(n, values[n][row], statuses[n][row].name, times[n][row] if n in times else None) for n in names],
             title=text,
+            counts=False,
         )
 
 

@@ -26,14 +26,14 @@ def console() -> Console:
     """The console on stdout."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, emoji=False, soft_wrap=True)
 
 
 def error_console() -> Console:
     """The console on stderr."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def print_text(text: str, markup: bool = False) -> None:
@@ -63,14 +63,19 @@ def print_error(error: FeatureStoreError) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None, spare: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    title: str | None = None,
+    spare: Sequence[str] = (),
+    counts: bool = True,
 ) -> None:
     """A table; columns whose cells are all numbers stand right, a rich Text as it is. Instants in tables are UTC.
 
     Instants are not broken where there is room for the other columns beside them. `spare` are left out, one after the
-    other, where all columns are too wide.
+    other, where all columns are too wide. Integers are `counts`, with commas, or else values, as they are.
     """
     from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
@@ -81,15 +86,23 @@ def print_table(
             columns = [column for column in columns if column != name]
             cells = [[*row[:place], *row[place + 1 :]] for row in cells]
     whole = {0, *_instants(columns, cells)}
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(
+        title=escape(title) if title else None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for index, column in enumerate(columns):
         values = [row[index] for row in cells if row[index] is not None]
         numeric = bool(values) and all(
             isinstance(value, int | float) and not isinstance(value, bool) for value in values
         )
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=index in whole)
+        table.add_column(
+            escape(column), justify="right" if numeric else "left", overflow="fold", no_wrap=index in whole
+        )
     for row in cells:
-        table.add_row(*(value if isinstance(value, Text) else Text(_cell(value)) for value in row))
+        table.add_row(*(value if isinstance(value, Text) else Text(_cell(value, counts)) for value in row))
     console().print(table)
 
 
@@ -106,7 +119,7 @@ def _instants(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[
 
 
 def print_records(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows one below the other, a line for each column: for what is wider than the terminal."""
+    """Rows of values one below the other, a line for each column: for what is wider than the terminal."""
     from rich.text import Text
 
     out = console()
@@ -114,7 +127,7 @@ def print_records(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> N
     for number, row in enumerate(rows, start=1):
         out.print(Text(f"row {number}", style="dim"))
         for column, value in zip(columns, row, strict=True):
-            out.print(Text.assemble((f"  {column:<{width}}  ", "bold"), _cell(value)))
+            out.print(Text.assemble((f"  {column:<{width}}  ", "bold"), _cell(value, counts=False)))
 
 
 def _natural_width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
@@ -124,21 +137,38 @@ def _natural_width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 
 def print_frame(frame: pl.DataFrame, limit: int, as_json: bool) -> None:
     """The first `limit` rows of a frame as a table, or all rows as JSON."""
-    from featurestore.dtypes import to_json
-
     if as_json:
-        print_json([{name: to_json(value) for name, value in row.items()} for row in frame.iter_rows(named=True)])
+        print_json([{name: _json(value) for name, value in row.items()} for row in frame.iter_rows(named=True)])
         return
     rows = list(frame.head(limit).iter_rows())
     if _natural_width(frame.columns, rows) > console().width:
         print_records(frame.columns, rows)
     else:
-        print_table(frame.columns, rows)
+        print_table(frame.columns, rows, counts=False)
     if frame.height > limit:
-        console().print(f"{frame.height:,} rows; the first {limit} are shown.", style="dim")
+        shown = f"the first {limit} are" if limit > 1 else "the first is"
+        console().print(f"{frame.height:,} rows; {shown} shown.", style="dim")
 
 
-def _cell(value: object) -> str:
+def _json(value: object) -> object:
+    """A JSON value of a value of any polars type: those of features as everywhere, others as text."""
+    from datetime import date
+    from decimal import Decimal
+
+    from featurestore.dtypes import to_json
+
+    match value:
+        case dict():
+            return {str(key): _json(inner) for key, inner in value.items()}
+        case list():
+            return [_json(inner) for inner in value]
+        case None | bool() | str() | int() | float() | bytes() | date() | Decimal():
+            return to_json(value)
+        case _:
+            return str(value)
+
+
+def _cell(value: object, counts: bool = True) -> str:
     from datetime import datetime
 
     match value:
@@ -147,7 +177,7 @@ def _cell(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case int():
-            return f"{value:,}" if abs(value) >= 1_000 else str(value)
+            return f"{value:,}" if counts else str(value)
         case float():
             return f"{value:.6g}"
         case datetime():

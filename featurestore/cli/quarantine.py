@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from featurestore.cli.output import JsonFlag, console, print_frame, print_json, print_table
+from featurestore.cli.output import JsonFlag, console, print_frame, print_json, print_table, print_text
 from featurestore.cli.project import open_store
 from featurestore.timeline import format_instant, short_instant
 
@@ -38,7 +38,10 @@ def list_entries(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     elif rows:
-        print_table(columns, rows)
+        kept = columns[:-1] if any(entry.waiver for entry in entries) else columns[:-2]
+        print_table(kept, [row[: len(kept)] for row in rows], spare=("of rows", "outcome"))
+        for row in rows:
+            print_text(f"{row[0]}: {row[-1]}")
     else:
         console().print("The quarantine is empty.")
 

@@ -242,6 +242,11 @@ def test_the_online_store_is_rebuilt_after_it_was_lost(shop: Path) -> None:
 
 WRONG = [
     (("historical", "buyer", "--spine", "data/labels.parquet"), "There is no service 'buyer'. Available: buyer_v1."),
+    (
+        ("historical", "last_purchase", "--spine", "data/labels.parquet"),
+        "'last_purchase' is a view, not a service; write",
+    ),
+    (("online", "last_purchase", "--entity", "customer=c01"), "write 'last_purchase:*' for all of its features."),
     (("historical", "buyer_v1", "--spine", "nothing.parquet"), "nothing.parquet does not exist"),
     (("historical", "buyer_v1", "--spine", "data/labels.csv"), "is neither a Parquet file nor a SELECT"),
     (("historical", "buyer_v1", "--spine", "SELECT 1 AS customer"), "event_timestamp"),
@@ -326,6 +331,8 @@ def test_a_refused_chunk_is_exit_code_1_and_can_be_released(tmp_path: Path) -> N
     assert "featurestore quarantine show" in said
     [entry] = answer(tmp_path, "quarantine", "list")
     assert (entry["view"], entry["refused"]) == ("last", 1)
+    [*_, reasons] = run(tmp_path, "quarantine", "list").splitlines()
+    assert reasons == f"{entry['id']}: items: less_than(3) (1 row, found 3)"
     [row] = answer(tmp_path, "quarantine", "show", entry["id"])
     assert (row["customer"], row["items"]) == ("b", 3)
     assert "Released" in run(tmp_path, "quarantine", "release", entry["id"], "--reason", "a wedding")
