@@ -66,6 +66,7 @@ def worker() -> ASGIApp:
         end_with(os.getppid())
         store = FeatureStore(os.environ.get("FEATURESTORE_ROOT", "."))
         Protocol.receive_seconds = store.configuration.serving.receive_seconds
+        Protocol.body_bytes = store.configuration.serving.body_bytes
         app = create_app(store)
     except FeatureStoreError as error:
         log.error("A worker cannot start: %s", error)

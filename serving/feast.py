@@ -23,6 +23,7 @@ from featurestore.online.result import OnlineFeatures
 from featurestore.timeline import to_datetime
 from serving.answering import Answering
 from serving.asking import Asking, rows_of
+from serving.bodies import parsed
 from serving.columns import Column, encode
 from serving.errors import bad_request
 from serving.exchange import Answer, JsonValue, Request
@@ -52,10 +53,7 @@ class FeastFeatures:
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """The handler."""
-        try:
-            question = _decode(request.body)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise bad_request(f"The body is no request of Feast's wire format: {error}.") from error
+        question = parsed(_decode, request.body, "no request of Feast's wire format")
         if question.feature_service is None and not question.features:
             raise bad_request("Name a 'feature_service' or a list of 'features'.")
         asked = question.feature_service if question.feature_service is not None else tuple(question.features)

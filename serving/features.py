@@ -10,6 +10,7 @@ from featurestore.dtypes import Timestamp, from_json, python_micros
 from featurestore.errors import InputError
 from serving.answering import Answering
 from serving.asking import Asking, rows_of
+from serving.bodies import parsed
 from serving.errors import bad_request
 from serving.exchange import ARROW, Answer, JsonValue, Request
 from serving.plans import Asked
@@ -36,7 +37,7 @@ class Features:
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """The handler."""
-        question = _parsed(request.body)
+        question = parsed(_decode, request.body)
         asked = _asked(question)
         at_us = instant(question.at)
         as_arrow = ARROW in request.headers.get(b"accept", b"")
@@ -46,13 +47,6 @@ class Features:
             return Answer(answering.arrow(answer), media_type=ARROW) if as_arrow else Answer(answering.json(answer))
 
         return self._asking.ask(request, asked, rows_of(question.entities), answered)
-
-
-def _parsed(body: bytes) -> Question:
-    try:
-        return _decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise bad_request(f"The body is not what this path takes: {error}.") from error
 
 
 def _asked(question: Question) -> Asked:

@@ -145,10 +145,11 @@ class _Sent:
 
 def check_head(request: Request, limits: Limits) -> None:
     """Raise Refused for a body that is compressed (415) or is said to be too large (413)."""
-    encoding = request.headers.get(b"content-encoding", b"identity")
-    if encoding != b"identity":
+    headers = request.headers
+    encoding, transfer = headers.get(b"content-encoding", b"identity"), headers.get(b"transfer-encoding", b"chunked")
+    if encoding != b"identity" or transfer != b"chunked":
         raise Refused(415, "UnsupportedEncoding", "Bodies are taken as they are; send this one without compression.")
-    declared = request.headers.get(b"content-length", b"0")
+    declared = headers.get(b"content-length", b"0")
     if not declared.isdigit() or int(declared) > limits.body_bytes:
         raise _too_large(limits)
 

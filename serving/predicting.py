@@ -18,8 +18,9 @@ from featurestore.online.result import OnlineFeatures
 from serving.access import check_limited
 from serving.answering import Given
 from serving.asking import Sizes, rows_of
+from serving.bodies import parsed
 from serving.columns import encode
-from serving.errors import bad_request, too_many
+from serving.errors import too_many
 from serving.exchange import Answer, JsonValue, Request
 from serving.features import instant
 from serving.live import Live, LiveModels
@@ -66,10 +67,7 @@ class Predicting:
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """The handler of `POST /v1/models/{name}/predict`."""
-        try:
-            question = _decode(request.body)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise bad_request(f"The body is not what this path takes: {error}.") from error
+        question = parsed(_decode, request.body)
         at_us = instant(question.at)
 
         def predicted(live: Live) -> Answer:

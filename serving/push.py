@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import msgspec
 
@@ -17,11 +16,10 @@ from featurestore.plan.views import declared_types
 from featurestore.project.pushed import rows_from_json
 from featurestore.store import FeatureStore
 from serving.access import check_limited
-from serving.errors import bad_request
+from serving.bodies import parsed
 from serving.exchange import ARROW, Answer, Request
 from serving.incoming import read_table
 
-Body = TypeVar("Body")
 Columns = Mapping[str, Sequence[object]]
 
 
@@ -67,11 +65,11 @@ class Push:
             self._targets(name, request)
             report = self._store.push(name, read_table(request.body))
         else:
-            report = self._push_json(name, _parsed(_rows, request.body).rows, request)
+            report = self._push_json(name, parsed(_rows, request.body).rows, request)
         return Answer(msgspec.json.encode(push_document(report)))
 
     def _feast_push(self, request: Request) -> Answer:
-        given = _parsed(_feast_push, request.body)
+        given = parsed(_feast_push, request.body)
         self._push_json(given.push_source_name, _in_utc(given.df), request)
         return Answer(b"null")
 
@@ -86,13 +84,6 @@ class Push:
         targets = push_targets(name, self._store.versions(), self._store.registry.view_versions())
         check_limited(request, None, {target.record.name for target in targets.tables})
         return targets
-
-
-def _parsed(decode: Callable[[bytes], Body], body: bytes) -> Body:
-    try:
-        return decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise bad_request(f"The body is not what this path takes: {error}.") from error
 
 
 def _transposed(columns: Columns) -> list[dict[str, object]]:

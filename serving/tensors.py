@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from featurestore.dtypes import DType
+from serving import bodies
 from serving.columns import encode
 from serving.errors import bad_request
 from serving.exchange import Answer, JsonValue, Request
@@ -86,10 +87,7 @@ def parsed(request: Request) -> tuple[InferenceRequest, dict[str, Column]]:
         if not given.isdigit() or int(given) > len(body):
             raise bad_request("Inference-Header-Content-Length is not the length of the JSON in the body.")
         body, raw = body[: int(given)], body[int(given) :]
-    try:
-        asked = _decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise bad_request(f"The body is not what this path takes: {error}.") from error
+    asked = bodies.parsed(_decode, body)
     columns: dict[str, Column] = {}
     at = 0
     for tensor in asked.inputs:

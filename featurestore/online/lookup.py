@@ -96,7 +96,7 @@ class Lookup:
             published, found = self._read(wanted)
             at_us = self._instant(at_us, published)
             origins = self._at(at_us, found, rows, published, columns)
-        except (msgspec.DecodeError, IndexError, TypeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, IndexError, TypeError) as error:
             raise OnlineStoreError(
                 f"A record of '{self.plan.features}' cannot be read ({error}); publish its views again."
             ) from error

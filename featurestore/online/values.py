@@ -97,7 +97,7 @@ def unpack_record(record: bytes) -> list[Step]:
 def unpack_records(records: Sequence[bytes | None]) -> list[tuple[Any, ...] | None]:
     """Of each record its only step, or its steps; None for None. All are unpacked in one pass.
 
-    Raises msgspec.DecodeError when one is no record.
+    Raises msgspec.DecodeError or UnicodeDecodeError when one is no record.
     """
     count = len(records)
     header = _HEADERS[count] if count < _FEW else _HEADER.pack(0xDD, count)

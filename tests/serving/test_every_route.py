@@ -152,3 +152,14 @@ def test_the_first_key_closes_every_route_of_a_server_that_runs(tmp_path: Path) 
         after = {route: served.status(route, None) for route in SCOPES}
     assert before == {route: 403 if scope == "push" else 200 for route, scope in SCOPES.items()}
     assert after == {route: 200 if scope == OPEN else 401 for route, scope in SCOPES.items()}
+
+
+@pytest.mark.parametrize("route", BODIES)
+@pytest.mark.parametrize(
+    "body", [b'{"\xff": 1}', b'{"rows": [{"customer": "\xff"}]}', b'"\\ud800"', b"[" * 9_999, b"\xff"]
+)
+def test_a_body_that_is_no_json_is_the_callers_fault(served: Served, route: str, body: bytes) -> None:
+    method, path = route.split()
+    headers = {"authorization": f"Bearer {served.keys['admin']}"}
+    answer = served.ask(method, PATHS.get(route, path), headers=headers, content=body)
+    assert answer.status_code == 400, answer.text

@@ -22,6 +22,7 @@ SLACK_SECONDS = 2.0  # a machine may be busy
 SLOW = 100  # of each kind
 QUESTION = {"features": ["last:items"], "entities": [{"customer": name} for name in "abcdefghij"]}
 FEATURES = b"POST /v1/features HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+CHUNKED = FEATURES + b"transfer-encoding: chunked\r\n\r\n"
 A_HEAD = FEATURES + b"x-slow: "
 A_BODY = FEATURES + b'content-length: 1000\r\n\r\n{"entities":'
 
@@ -69,10 +70,11 @@ def dripped(server: Running, begin: bytes, drop: bytes) -> Ended:
         pytest.param(b"", b"", 408, id="no word"),
         pytest.param(A_HEAD, b"x", 408, id="head"),
         pytest.param(A_BODY, b" ", 408, id="body"),
-        pytest.param(FEATURES + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n", 408, id="chunks"),
+        pytest.param(CHUNKED, b"1\r\n \r\n", 408, id="chunks"),
         pytest.param(b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n", b" ", 404, id="no such path"),
         pytest.param(FEATURES + b"content-length: 2000000\r\n\r\n", b" " * 1000, 413, id="large body"),
         pytest.param(A_HEAD + b"x" * 100_000, b"x", 431, id="large head"),
+        pytest.param(CHUNKED + b"1\r\n{\r\n0\r\nx-more: " + b"x" * 8_454_200, b"", 413, id="headers after a body"),
         pytest.param(b"\x16\x03\x01 not HTTP", b"", 400, id="no HTTP"),
     ],
 )  # fmt: skip
@@ -120,6 +122,26 @@ def test_a_head_has_64_kib_however_it_arrives(
 @pytest.mark.parametrize("wrong", [b"\x16\x03\x01 not HTTP\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
 def test_what_came_before_nonsense_is_answered(server: Running, wrong: bytes) -> None:
     assert exchanged(server, HEALTH + b"\r\n" + wrong) == [200, 400]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param((CHUNKED + b"zz\r\n",), id="in the first chunk"),
+        pytest.param((CHUNKED + b"1\r\n{\r\n", b"zz\r\n"), id="in a later chunk"),
+        pytest.param((HEALTH + b"\r\n" + CHUNKED, b"zz\r\n"), id="in a second request"),
+    ],
+)
+def test_a_body_that_is_nonsense_is_answered(server: Running, parts: tuple[bytes, ...]) -> None:
+    assert exchanged(server, *parts)[-1:] == [400]
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one(server: Running) -> None:
+    """As Java's client asks for HTTP/2 with each first request."""
+    body = msgspec.json.encode(QUESTION)
+    asking = head("POST", "/v1/features", {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}, len(body)) + body
+    for at in (len(asking), len(asking) - len(body), len(asking) - 5):
+        assert exchanged(server, asking[:at], asking[at:], asking) == [200, 200]
 
 
 def test_a_reader_that_takes_nothing_of_its_answers_is_hung_up_on(server: Running) -> None:
