@@ -64,7 +64,9 @@ class FeatureStore(History):
         pinned = VersionFinder(applied, self.registry.view_versions)
         declared = declared_catalog(declarations, self.root, self.engine, pinned)
         planned = diff(revision, applied, declared, self.registry.models())
-        inspect_catalog(planned.target, self.engine, str(self.root), declared_places(declarations, self.root))
+        changed = {change.name for change in planned.changes if change.kind == "view"}
+        places = declared_places(declarations, self.root)
+        inspect_catalog(planned.target, self.engine, str(self.root), places, changed)
         return planned
 
     def apply(self, plan: CatalogDiff | None = None) -> CatalogDiff:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from featurestore.plan.historical import HistoricalPlan
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
-from featurestore.plan.nodes import Column, Scan
+from featurestore.plan.nodes import Column, Scan, SourceRows
 from featurestore.plan.ranges import RangePlan
 from featurestore.plan.windows import CurrentWindowsPlan
 
@@ -53,6 +53,13 @@ class OfflineEngine(Protocol):
 
     def expression_types(self, scan: Scan, expressions: tuple[str, ...]) -> tuple[Column | str, ...]:
         """For each SQL expression over the scan its logical type, or the message why it has none."""
+        ...
+
+    def check(self, rows: SourceRows) -> None:
+        """Raises the SourceError that `extract` would for a column that is missing, or of a type that does not fit.
+
+        Types that fit may still hold values that do not.
+        """
         ...
 
     def historical(self, plan: HistoricalPlan, spine: Spine) -> AbstractContextManager[pa.RecordBatchReader]:

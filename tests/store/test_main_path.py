@@ -213,8 +213,13 @@ def test_sql_is_read_only(store: FeatureStore) -> None:
         (('event_timestamp="at"', 'event_timestamp="items"'), "must hold timestamps with a time zone"),
         (
             ('event_timestamp="at"', 'event_timestamp="local"'),
-            "'local' of source 'purchases' holds TIMESTAMP, and must",
+            r"'local' of source 'purchases' holds TIMESTAMP, and must .* REPLACE \(local AT TIME ZONE 'UTC' AS local\)",
         ),
+        (
+            ('"items", Int64', '"items", String'),
+            "shop.py:11: .*column 'items' is declared String, found Int64. Declare",
+        ),
+        (('{"customer": String}', '{"customer": Int64}'), "column 'customer' is declared Int64, found String"),
         (("data/purchases.parquet", "data/nothing.parquet"), "nothing.parquet"),
         (('Feature("items", Int64)', 'Feature("items", Int64, expr="item + 1")'), "`item \\+ 1` does not fit"),
         (('pl.col("amount")}', 'pl.col("amount").mean()}'), "relative"),

@@ -17,11 +17,12 @@ from featurestore.engines.duckdb.current import current_rows
 from featurestore.engines.duckdb.extract import extract_rows
 from featurestore.engines.duckdb.historical import join_columns
 from featurestore.engines.duckdb.ranges import plain_steps
+from featurestore.engines.duckdb.rows import view_rows
 from featurestore.engines.duckdb.spine import WHAT, SpineKeys, entity_keys, opened, spine_keys
 from featurestore.errors import InputError
 from featurestore.plan.historical import HistoricalPlan, PointInTimeJoin
 from featurestore.plan.materialization import CurrentPlan, ExtractPlan
-from featurestore.plan.nodes import Column, Scan
+from featurestore.plan.nodes import Column, Scan, SourceRows
 from featurestore.plan.ranges import RangePlan
 from featurestore.plan.windows import CurrentWindowsPlan, WindowJoin
 
@@ -47,6 +48,11 @@ class DuckDbEngine:
         """For each SQL expression over the scan its logical type, or the message why it has none."""
         with self._session.cursor() as cursor:
             return query.expression_types(cursor, scan, expressions)
+
+    def check(self, rows: SourceRows) -> None:
+        """Raises SourceError for a column that is missing, or none of whose values would pass; reads none of them."""
+        with self._session.cursor() as cursor:
+            view_rows(cursor, rows, again=False)
 
     @contextmanager
     def historical(self, plan: HistoricalPlan, spine: Spine) -> Iterator[pa.RecordBatchReader]:

@@ -47,6 +47,10 @@ class ReferenceEngine:
         source = read_scan(scan)
         return tuple(_expression_type(source, expression) for expression in expressions)
 
+    def check(self, rows: SourceRows) -> None:
+        """Raises SourceError for a column that is missing, or holds what its type cannot."""
+        canonical_table(rows)
+
     @contextmanager
     def historical(self, plan: HistoricalPlan, spine: Spine) -> Iterator[pa.RecordBatchReader]:
         """The spine's columns, each join's columns, then each join's status."""

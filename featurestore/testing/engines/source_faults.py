@@ -88,6 +88,8 @@ class SourceFaultRules(EngineSuite):
         with pytest.raises(SourceError, match=what):
             engine.columns(scan)
         with pytest.raises(SourceError, match=what):
+            engine.check(rows_of(scan))
+        with pytest.raises(SourceError, match=what):
             _extract(engine, rows_of(scan))
         with pytest.raises(SourceError, match=what):
             ask(engine, rows_of(scan), [("a", 10)])
@@ -214,6 +216,23 @@ class SourceFaultRules(EngineSuite):
             _extract(engine, rows)
         with pytest.raises(SourceError, match=f"'{name}'.*{what}"):
             ask(engine, rows, [("a", 10)])
+
+    def test_types_that_do_not_fit_are_refused_before_anything_is_read(self, engine: OfflineEngine) -> None:
+        fits = source_rows(view_table(("a", 10, 1)))
+        engine.check(fits)
+        engine.check(replace(fits, columns=(Computed("x", Float64, "x"),)))
+        for wrong in (
+            replace(fits, columns=(Computed("x", String, "x"),)),
+            replace(fits, columns=(Computed("x", Bool, "x", "x + 1"),)),
+            replace(fits, columns=(Computed("x", Int64, "y"),)),
+            replace(fits, keys=(Computed("k", Int64, "k"),)),
+            replace(fits, event_timestamp="x"),
+        ):
+            with pytest.raises(SourceError) as checked:
+                engine.check(wrong)
+            with pytest.raises(SourceError) as read_too:
+                _extract(engine, wrong)
+            assert str(checked.value) == str(read_too.value)
 
     def test_naive_times_in_parquet_are_refused_with_the_remedy(self, engine: OfflineEngine, tmp_path: Path) -> None:
         columns = {**source_columns(view_table(("a", 10, 1))), "happened": instants([10], zone=None)}
