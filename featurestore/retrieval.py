@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from featurestore import on_demand
 from featurestore.answer import Answer
-from featurestore.arrow import arrow_type, instants
+from featurestore.arrow import arrow_type, instants, integer
 from featurestore.dataset import Dataset
 from featurestore.definitions.splits import Split
 from featurestore.engines.base import STATUS_SUFFIX, OfflineEngine, Spine
@@ -24,7 +24,7 @@ from featurestore.plan.historical import HistoricalPlan
 from featurestore.splitting import split_frame
 from featurestore.timeline import Status
 
-_STATUS_NAMES = pa.array([status.name for status in Status])
+_STATUS_NAMES = [status.name for status in Status]
 Save = Callable[["TrainingSet", str, Split | None], Dataset]
 
 
@@ -167,7 +167,7 @@ class _Layout:
         else:
             codes = pa.array([int(Status.PRESENT)] * batch.num_rows, pa.int8())
             present = True
-        return _STATUS_NAMES.take(pc.if_else(pc.and_(present, values.is_null()), null, codes))
+        return pa.array(_STATUS_NAMES).take(pc.if_else(pc.and_(present, values.is_null()), null, codes))
 
 
 def _counted(batch: pa.RecordBatch, retrieval: Retrieval, outside: dict[str, Outside]) -> pa.RecordBatch:
@@ -175,8 +175,8 @@ def _counted(batch: pa.RecordBatch, retrieval: Retrieval, outside: dict[str, Out
     times = instants(pa.chunked_array([batch.column(timestamp)]), timestamp, "Spine")
     for view, committed in retrieval.pins.committed.items():
         if committed.start_us is not None:
-            outside[view].before_start += pc.sum(pc.less(times, committed.start_us)).as_py() or 0
-        outside[view].beyond_watermark += pc.sum(pc.greater_equal(times, committed.watermark_us)).as_py() or 0
+            outside[view].before_start += pc.sum(pc.less(times, integer(committed.start_us))).as_py() or 0
+        outside[view].beyond_watermark += pc.sum(pc.greater_equal(times, integer(committed.watermark_us))).as_py() or 0
     return batch
 
 

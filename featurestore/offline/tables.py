@@ -7,7 +7,7 @@ same instant; and for people, as custom metadata, the view, the interval and the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -280,9 +280,9 @@ def _snapshot(table: str, delta: DeltaTable) -> Snapshot:
     token, committed_at = (delta.transaction_version(name) for name in (LEASE, COMMITTED_AT))
     if token is None or committed_at is None or None in marks:
         raise ValueError("it carries no watermark, so this platform did not write it")
-    actions = pa.table(delta.get_add_actions(flatten=True))
+    actions = delta.get_add_actions(flatten=True)  # read as it is: pyarrow would load pandas first
     files = tuple(_local_path(uri) for uri in delta.file_uris())
-    greatest = actions.column(f"max.{SEQUENCE}").to_pylist() if files else []
+    greatest: Iterable[int | None] = actions.column(f"max.{SEQUENCE}").to_pylist() if files else []
     return Snapshot(
         table=table,
         version=delta.version(),

@@ -7,6 +7,7 @@ import pkgutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -17,13 +18,13 @@ HEAVY = {
     "deltalake", "duckdb", "fastapi", "lmdb", "llvmlite", "numba", "numpy", "pandas", "pandera", "polars", "pyarrow",
     "scipy", "sklearn", "sqlalchemy",
 }  # fmt: skip
-_REPORT = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+_REPORT = "import json, sys\nprint(json.dumps(sorted(sys.modules)))"
 
 
-def _packages_loaded_by(*modules: str) -> set[str]:
+def _packages_loaded_by(*modules: str, then: str = "", folder: Path = ROOT) -> set[str]:
     imports = "; ".join(f"import {module}" for module in modules)
-    code = f"{imports}; {_REPORT}"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = f"{imports}\n{then}{_REPORT}"
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     return {name.partition(".")[0] for name in json.loads(run.stdout)}
 
 
@@ -43,6 +44,21 @@ def test_the_lower_floors_load_no_heavy_package(room: str) -> None:
 
 def test_a_heavy_package_would_be_noticed() -> None:
     assert "polars" in _packages_loaded_by("featurestore", "polars") & HEAVY
+
+
+def test_retrieving_history_loads_no_package_that_it_does_not_use(tmp_path: Path) -> None:
+    for command in (["init", "shop"], ["-C", "shop", "apply"], ["-C", "shop", "materialize"]):
+        subprocess.run(
+            [Path(sys.executable).with_name("featurestore"), *command], cwd=tmp_path, check=True, capture_output=True
+        )
+    code = (
+        "from featurestore import FeatureStore\n"
+        "with FeatureStore('shop') as store:\n"
+        "    store.get_historical_features('shop/data/labels.parquet', 'buyer_v1').to_parquet('answer.parquet')\n"
+    )
+    loaded = _packages_loaded_by("featurestore", then=code, folder=tmp_path)
+    assert (tmp_path / "answer.parquet").exists()
+    assert loaded & (HEAVY | {"sqlglot"}) == {"deltalake", "duckdb", "numpy", "polars", "pyarrow", "sqlalchemy"}
 
 
 def test_every_room_stands_on_a_floor() -> None:

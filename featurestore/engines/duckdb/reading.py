@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import duckdb
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurestore.arrow import arrow_type
 from featurestore.dtypes import DType
@@ -65,12 +65,13 @@ def first_of_each(found: pa.RecordBatchReader) -> pa.RecordBatchReader:
 
 
 def _firsts(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    last = None
+    last: pa.Array | None = None
     for batch in found:
-        numbers = batch.column(0).to_numpy()
-        new = np.ones(len(numbers), dtype=bool)
-        np.not_equal(numbers[1:], numbers[:-1], out=new[1:])
-        new[:1] = numbers[:1] != last
-        last = numbers[-1] if len(numbers) else last
+        numbers = batch.column(0)
+        if len(numbers) == 0:
+            continue
+        last = pc.bit_wise_not(numbers[:1]) if last is None else last  # no number equals its complement
+        new = pc.not_equal(numbers, pa.concat_arrays([last, numbers[:-1]]))
+        last = numbers[-1:]
         rows = batch.select(batch.schema.names[1:])
-        yield rows if new.all() else rows.filter(pa.array(new))
+        yield rows if new.true_count == len(new) else rows.filter(new)

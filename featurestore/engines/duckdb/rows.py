@@ -17,7 +17,6 @@ from featurestore.engines.duckdb.text import listed, literals, quoted
 from featurestore.engines.duckdb.types import converted, instant, kept_type
 from featurestore.errors import InputError, SourceError
 from featurestore.plan.nodes import Column, Computed, CsvScan, Rows, SourceRows, SqlScan, StoredRows
-from featurestore.sql import check_expression
 from featurestore.timeline import CREATED_TIMESTAMP, DELETED, EVENT_TIMESTAMP, FIRST_PUSHED, SEQUENCE
 
 _FIRST = -(2**63)
@@ -295,6 +294,8 @@ def _expression(source: Relation, computed: Computed) -> str:
 
 def expression_sql(text: str) -> str:
     """A user's expression in DuckDB's own spelling, after it was checked; raises InputError."""
+    from featurestore.sql import check_expression  # takes a while to import, and stored rows need none
+
     check_expression(text)
     with translated(f"Expression '{text}'", InputError):
         return str(duckdb.SQLExpression(text))

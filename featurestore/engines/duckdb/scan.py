@@ -20,7 +20,6 @@ from featurestore.engines.duckdb.relation import Relation, columns_of, file_plac
 from featurestore.engines.duckdb.text import listed, literal, literals, quoted, unused
 from featurestore.errors import InputError, SourceError
 from featurestore.plan.nodes import CsvScan, DeltaScan, FrameScan, ParquetScan, Scan, SqlScan, ViewScan
-from featurestore.sql import check_query, without_end
 
 _FRAMES = count()  # registered frames need names that differ
 
@@ -66,6 +65,8 @@ def statement(cursor: duckdb.DuckDBPyConnection, sql: str, what: str) -> str:
         found = cursor.extract_statements(sql)
     if len(found) != 1 or found[0].type is not duckdb.StatementType.SELECT:
         raise InputError(f"{what}: it is no SELECT; a query reads, so write one SELECT or WITH ... SELECT.")
+    from featurestore.sql import without_end
+
     return without_end(sql)
 
 
@@ -127,6 +128,8 @@ def _table(cursor: duckdb.DuckDBPyConnection, frame: pa.Table, what: str) -> Rel
 
 
 def _sql(cursor: duckdb.DuckDBPyConnection, scan: SqlScan, what: str) -> Relation:
+    from featurestore.sql import check_query  # takes a while to import, and few sources are queries
+
     try:
         check_query(scan.sql, [source.name for source in scan.inputs])
     except InputError as error:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -145,7 +144,7 @@ def spine_keys(spine: OpenSpine, plan: HistoricalPlan) -> SpineKeys:
     found = pa.Table.from_batches(spine.batches(needed), pa.schema([spine.schema.field(name) for name in needed]))
     at = arrow.instants(found.column(plan.timestamp), plan.timestamp, WHAT)
     keys = {column: _key(found.column(name), name, dtype, WHAT) for (name, dtype), column in columns.items()}
-    table = pa.table({"__row": pa.array(np.arange(found.num_rows)), "__at": at, **keys})
+    table = pa.table({"__row": pa.arange(0, found.num_rows, 1), "__at": at, **keys})
     return SpineKeys(table, columns)
 
 
@@ -159,9 +158,7 @@ def entity_keys(entities: pa.Table, join: PointInTimeJoin | WindowJoin) -> Spine
             raise InputError(missing_column(what, name, entities.column_names))
     keys = {column: _key(entities.column(name), name, dtype, what) for (name, dtype), column in columns.items()}
     count = entities.num_rows
-    return SpineKeys(
-        pa.table({"__row": pa.array(range(count), pa.int64()), "__at": pa.nulls(count, pa.int64()), **keys}), columns
-    )
+    return SpineKeys(pa.table({"__row": pa.arange(0, count, 1), "__at": pa.nulls(count, pa.int64()), **keys}), columns)
 
 
 def _key(column: pa.ChunkedArray, name: str, dtype: DType, what: str) -> pa.ChunkedArray:
