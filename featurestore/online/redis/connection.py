@@ -33,6 +33,12 @@ def pack(*command: Argument) -> bytes:
     return packed
 
 
+def pack_more(arguments: Sequence[bytes]) -> bytes:
+    """Arguments of a command as they are sent, without the line that counts them: others may stand beside them."""
+    packed: bytes = hiredis.pack_command(tuple(arguments))  # type: ignore[arg-type]  # as above
+    return packed[packed.index(b"\n") + 1 :]
+
+
 class Connection:
     """One open connection, logged in."""
 

@@ -20,6 +20,8 @@ import secrets
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from featurestore.online.redis.connection import pack_more
+
 HEAD = b"h"  # a bucket's field for its head; its records have fields of RECORD and their key
 RECORD = b"k"
 DELETED = b""  # in an overlay, in place of a record
@@ -27,6 +29,7 @@ DELETED = b""  # in an overlay, in place of a record
 ABSENT = b"-" * 16  # in place of an epoch
 GENERATION_DIGITS = 16
 _SLOTS = 16_384
+ASKED_FIRST = 3  # arguments that ask for a bucket's head: HMGET, the key, HEAD
 _EPOCH = slice(16, 32)
 _BUCKETS = slice(32, 37)
 _HAS_META = 37
@@ -39,6 +42,7 @@ class Bucket(NamedTuple):
     slot: int
     key: bytes
     overlay: bytes
+    asking: bytes  # the arguments that ask for its head, packed; fields may follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Layout:
     def buckets(self, generation: bytes, count: int) -> tuple[Bucket, ...]:
         """The buckets of a generation."""
         names = [f"{self._prefix}:{{{generation.decode()}.{i}}}".encode() for i in range(count)]
-        return tuple(Bucket(slot_of(name), name, name + b":next") for name in names)
+        return tuple(Bucket(slot_of(name), name, name + b":next", pack_more([b"HMGET", name, HEAD])) for name in names)
 
     def generation_of(self, key: bytes) -> bytes | None:
         """The generation of a key that is a bucket or its overlay; None for any other key."""

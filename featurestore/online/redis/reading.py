@@ -10,15 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TypeAlias
 
 import hiredis
 
 from featurestore.errors import RecordsLostError
 from featurestore.online.base import Answer
-from featurestore.online.redis.connection import Reply, pack
+from featurestore.online.redis.connection import Reply, pack, pack_more
 from featurestore.online.redis.failures import refused
-from featurestore.online.redis.layout import HEAD, RECORD, Bucket, Entry, Head, Layout, bucket_index
+from featurestore.online.redis.layout import ASKED_FIRST, HEAD, RECORD, Bucket, Entry, Head, Layout, bucket_index
 from featurestore.online.redis.servers import Command, Servers
 
 ATTEMPTS = 12
@@ -26,6 +26,7 @@ _PATIENT_ATTEMPTS = 3
 _PAUSE_S = 0.0005  # doubled each time, so a second in all
 
 Requests = Sequence[tuple[str, Sequence[bytes]]]
+_Share: TypeAlias = tuple[Bucket, Sequence[int] | None]  # the places of the keys to ask it for; None: all, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +37,13 @@ class Known:
     entry: Entry | None
     buckets: tuple[Bucket, ...] = ()
     heads: set[bytes] = field(default_factory=set)
+    meta: bytes | None = field(init=False)
 
-    @property
-    def meta(self) -> bytes | None:
-        """The namespace's metadata."""
-        return None if self.entry is None else self.entry.meta
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "meta", None if self.entry is None else self.entry.meta)
 
 
 _UNSEEN = Known(b"", None)  # what a namespace is known as before it is read; an entry is never empty
-
-
-class _Question(NamedTuple):
-    """What is asked of one bucket: the fields of the keys at some places of a request's keys."""
-
-    bucket: Bucket
-    fields: Sequence[bytes]
-    places: Sequence[int] | None  # None: all keys, in their order
 
 
 class _AgainError(Exception):
@@ -109,33 +101,33 @@ class Reader:
 
     def _attempt(self, requests: Requests) -> list[Answer]:
         known = [self._known.get(namespace, _UNSEEN) for namespace, _ in requests]
-        asked: list[Command] = [self._catalog_command([namespace for namespace, _ in requests])]
-        questions: list[Sequence[_Question]] = []  # of each request
-        fields: list[bytes] = []
-        fields_of: Sequence[bytes] | None = None
+        asked = [self._catalog_command([namespace for namespace, _ in requests])]
+        shares: list[Sequence[_Share]] = []  # of each request
+        packed, packed_keys = b"", None
         for (_, keys), last in zip(requests, known, strict=True):
-            if keys is not fields_of:  # views of one entity are asked for the same keys
-                fields, fields_of = [RECORD + key for key in keys], keys
-            of_request = _questions(keys, fields, last.buckets) if keys else ()
-            questions.append(of_request)
-            for bucket, some, _ in of_request:
-                asked.append((bucket.slot, pack("HMGET", bucket.key, HEAD, *some)))
+            of_request = _shares(keys, last.buckets) if keys else ()
+            shares.append(of_request)
+            for bucket, places in of_request:
+                some = keys if places is None else [keys[place] for place in places]
+                if some is not packed_keys:  # views of one entity are asked for the same keys
+                    packed, packed_keys = pack_more([RECORD + key for key in some]), some
+                asked.append((bucket.slot, b"*%d\r\n%b%b" % (len(some) + ASKED_FIRST, bucket.asking, packed)))
         raws, *replies = self.checked(self._servers.exchange(asked, again=True))
         if raws != [last.raw for last in known]:
             known = self._renewed(requests, known, raws)
         found = iter(replies)
         answers: list[Answer] = []
-        for (_, keys), now, of_request in zip(requests, known, questions, strict=True):
+        for (_, keys), now, of_request in zip(requests, known, shares, strict=True):
             records: list[bytes | None] | None = None
-            for question in of_request:
+            for share in of_request:
                 values = next(found)
                 if values[0] not in now.heads:
-                    values = self._settled(question, values, now)
-                if question.places is None:
+                    values = self._settled(keys, share, values, now)
+                if share[1] is None:
                     records = values[1:]
                     continue
                 records = records or [None] * len(keys)
-                for place, record in zip(question.places, values[1:], strict=True):
+                for place, record in zip(share[1], values[1:], strict=True):
                     records[place] = record
             answers.append((now.meta, [None] * len(keys) if records is None else records))
         return answers
@@ -148,16 +140,19 @@ class Reader:
             last = self._catalog = (namespaces, (self.layout.slot, packed))
         return last[1]
 
-    def _settled(self, question: _Question, values: list[bytes | None], now: Known) -> list[bytes | None]:
+    def _settled(
+        self, keys: Sequence[bytes], share: _Share, values: list[bytes | None], now: Known
+    ) -> list[bytes | None]:
         """The head and the records that a bucket has at the epoch, with those of its overlay."""
         assert now.entry is not None
         epoch = now.entry.epoch
         head = _head(values)
         if head.overlaid == epoch:
-            bucket = question.bucket
+            bucket, places = share
+            fields = [RECORD + key for key in (keys if places is None else [keys[place] for place in places])]
             commands = [
-                (bucket.slot, pack("HMGET", bucket.overlay, *question.fields)),  # first: a merge moves from here ...
-                (bucket.slot, pack("HMGET", bucket.key, HEAD, *question.fields)),  # ... to there
+                (bucket.slot, pack("HMGET", bucket.overlay, *fields)),  # first: a merge moves from here ...
+                (bucket.slot, pack("HMGET", bucket.key, HEAD, *fields)),  # ... to there
             ]
             overlay, values = self.checked(self._servers.exchange(commands, again=True))
             head = _head(values)
@@ -194,16 +189,15 @@ class Reader:
         return known
 
 
-def _questions(keys: Sequence[bytes], fields: Sequence[bytes], buckets: tuple[Bucket, ...]) -> Sequence[_Question]:
-    """What to ask of each bucket that may hold one of the keys."""
+def _shares(keys: Sequence[bytes], buckets: tuple[Bucket, ...]) -> Sequence[_Share]:
+    """The buckets that may hold one of the keys."""
     if len(buckets) == 1:
-        return (_Question(buckets[0], fields, None),)
-    if not buckets:
-        return ()
+        return ((buckets[0], None),)
     places: dict[int, list[int]] = {}
-    for place, key in enumerate(keys):
-        places.setdefault(bucket_index(key, len(buckets)), []).append(place)
-    return [_Question(buckets[index], [fields[place] for place in there], there) for index, there in places.items()]
+    if buckets:
+        for place, key in enumerate(keys):
+            places.setdefault(bucket_index(key, len(buckets)), []).append(place)
+    return [(buckets[index], there) for index, there in places.items()]
 
 
 def _head(values: Sequence[bytes | None]) -> Head:
