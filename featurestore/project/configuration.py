@@ -42,6 +42,13 @@ class Offline(_Section):
     memory_limit: str | None = None
     threads: int | None = Field(default=None, ge=1)
 
+    @field_validator("path")
+    @classmethod
+    def _is_a_folder(cls, value: str) -> str:
+        if "://" in value or not value.strip():
+            raise ValueError("write a folder, such as data/offline; object stores are not built yet")
+        return value
+
     @field_validator("memory_limit")
     @classmethod
     def _is_a_size(cls, value: str | None) -> str | None:
@@ -254,6 +261,11 @@ def _override(document: dict[str, object], environment: Mapping[str, str]) -> No
         if not key:
             if section in Configuration.model_fields:
                 document[section] = value
+            elif setting := next((name for name in _settings() if name.replace(".", "_") == section), None):
+                meant = _PREFIX + setting.replace(".", "__").upper()
+                raise ConfigurationError(
+                    f"{variable} is no variable of a setting; write {meant}, with two underscores."
+                )
             continue
         inner = document.setdefault(section, {})
         if isinstance(inner, dict):
@@ -267,7 +279,9 @@ def _sentence(file: Path, environment: Mapping[str, str], fault: Mapping[str, ob
     variable = _PREFIX + "__".join(str(part).upper() for part in location)
     path = f"{file}, overridden by {variable}" if variable in environment else str(file)
     if fault["type"] == "extra_forbidden":
-        return f"{path}: there is no setting '{key}'. Settings: {', '.join(closest_first(key, _settings()))}."
+        given = next((name for name in environment if f"{name}__".startswith(f"{variable}__")), str(file))
+        names = closest_first(key, _settings())
+        return f"{given}: there is no setting '{key}'. Settings: {', '.join(names[:8])} and {len(names) - 8} more."
     if fault["type"] == "missing":
         return f"{path}: '{key}' is missing; add it, such as {key} = \"flights\"."
     found = f", found {fault['input']!r}" if not isinstance(fault["input"], dict) else ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import re
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, UnionType
@@ -14,7 +16,9 @@ from typing import Any
 
 from featurestore.definitions import Declaration
 from featurestore.definitions.faults import collecting
-from featurestore.errors import ConfigurationError, DefinitionError, Fault
+from featurestore.errors import ConfigurationError, DefinitionError, Fault, closest_first
+
+_UNEXPECTED = re.compile(r"^(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'")
 
 
 def load_declarations(root: Path, folder: str) -> tuple[Declaration, ...]:
@@ -55,7 +59,8 @@ def load_objects(root: Path, folder: str, kind: type | UnionType) -> tuple[Any, 
 def importable(root: Path, folder: str) -> Iterator[None]:
     """The folder of this project as a package, nothing of it left from an earlier load, and the root on the path.
 
-    The package is made by hand: another folder of that name on the import path would otherwise come first.
+    The package is made by hand: another folder of that name on the import path would otherwise come first. What files
+    print goes to stderr, for stdout is for answers.
     """
     first, *_ = parts = folder.split("/")
     for name in [name for name in sys.modules if name == first or name.startswith(f"{first}.")]:
@@ -69,7 +74,8 @@ def importable(root: Path, folder: str) -> Iterator[None]:
     # bytecode knows its source by size and second: a file that was edited just now could be taken for what it was
     writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
         sys.path.remove(str(root))
         sys.dont_write_bytecode = writes_none
@@ -90,8 +96,20 @@ def _load(name: str, root: Path, file: Path) -> tuple[ModuleType | None, Fault |
         message = f"'{error.name}' is not declared; declare it above, import it, or take it out where it is named."
         return None, Fault(message, str(file), _line_in(file, root, error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- a definition file is the user's program, whatever it raises
-        return None, Fault(f"{type(error).__name__}: {error}", str(file), _line_in(file, root, error))
+        message = _argument(error) or f"{type(error).__name__}: {error}"
+        return None, Fault(message, str(file), _line_in(file, root, error))
     return module, None
+
+
+def _argument(error: BaseException) -> str | None:
+    """The sentence for an argument that what was called does not take, with those that it takes."""
+    found = _UNEXPECTED.match(str(error)) if isinstance(error, TypeError) else None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    called = frames[-1].f_globals.get(found[1]) if found and frames else None
+    if found is None or not callable(called):
+        return None
+    names = [name for name in inspect.signature(called).parameters if name != "self"]
+    return f"{found[1]} has no argument '{found[2]}'. Arguments: {', '.join(closest_first(found[2], names)[:10])}."
 
 
 def _syntax(error: SyntaxError) -> str:

@@ -154,12 +154,35 @@ def test_every_key_is_overridden_by_the_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        (
+            "FEATURESTORE_ONLINE_URL",
+            "^FEATURESTORE_ONLINE_URL is no .*; write FEATURESTORE_ONLINE__URL, with two under",
+        ),
+        ("FEATURESTORE_ONLNE__URL", "^FEATURESTORE_ONLNE__URL: there is no setting 'onlne'. Settings: online.url, "),
+        (
+            "FEATURESTORE_ONLINE__ULR",
+            "^FEATURESTORE_ONLINE__ULR: there is no setting 'online.ulr'. Settings: online.url",
+        ),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_told_by_its_name(tmp_path: Path, variable: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load_configuration(configured(tmp_path, 'project = "shop"'), {variable: "memory://"})
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("project = ", "is no TOML"),
         ("", "'project' is missing"),
         ('project = "a b"', "project: .*found 'a b'"),
-        ('project = "a"\n[onlin]\nurl = "x"', "there is no setting 'onlin'"),
+        ('project = "a"\n[onlin]\nurl = "x"', r"toml: there is no setting 'onlin'\. Settings: .* and \d+ more\.$"),
+        (
+            'project = "a"\n[offline]\npath = "s3://bucket/x"',
+            "offline.path: .*object stores are not built yet, found 's3",
+        ),
         ('project = "a"\n[online]\nulr = "x"', "no setting 'online.ulr'. Settings: online.url"),
         ('project = "a"\n[offline]\nengine = "spark"', "offline.engine: .*found 'spark'"),
         ('project = "a"\n[offline]\nmemory_limit = "lots"', "such as 4GB, found 'lots'"),
@@ -194,6 +217,16 @@ def test_a_file_that_ends_the_process_or_cannot_be_read_is_a_fault(
         bad.write_bytes(content)
     [fault] = faults(tmp_path)
     assert fault.startswith(f"feature_defs/{message}")
+
+
+def test_an_argument_that_is_misspelt_is_told_with_those_there_are(tmp_path: Path) -> None:
+    [fault] = faults(write(tmp_path, a=HEAD + CUSTOMER + VIEW.replace("entities=", "entites=")))
+    assert fault.startswith("feature_defs/a.py:5: FeatureView has no argument 'entites'. Arguments: entities, ")
+
+
+def test_what_definition_files_print_stays_off_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(declared(write(tmp_path, a=HEAD + CUSTOMER + 'print("hello")\n')).entities) == ["customer"]
+    assert capsys.readouterr() == ("", "hello\n")
 
 
 def test_a_service_that_names_a_removed_view_is_told_its_name_and_place(tmp_path: Path) -> None:

@@ -73,5 +73,5 @@ def _spill_directory(parent: Path | None) -> Path:
     except OSError as error:
         raise ConfigurationError(
             f"Cannot create a directory for temporary files in '{parent or tempfile.gettempdir()}': {error.strerror}. "
-            "Give a temp_directory that can be written."
+            "Grant the right to write there, or free space; it lies below the folder that [offline] path names."
         ) from error
