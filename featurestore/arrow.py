@@ -106,7 +106,17 @@ def _wire_type(dtype: DType) -> pa.DataType:
 
 
 def as_table(data: object, what: str) -> pa.Table:
-    """An Arrow table of a polars or pandas frame, an Arrow table, batch or reader, or a list of dicts."""
+    """An Arrow table of a polars or pandas frame, an Arrow table, batch or reader, or a list of dicts.
+
+    Raises InputError for anything else, and for columns that hold values of several kinds or too large ones.
+    """
+    try:
+        return _table_of(data, what)
+    except (pa.ArrowException, OverflowError, TypeError, AttributeError) as error:
+        raise InputError(f"{what}: its columns cannot be read ({error}); give each values of one type.") from error
+
+
+def _table_of(data: object, what: str) -> pa.Table:
     match data:
         case pa.Table():
             return data

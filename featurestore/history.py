@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -214,5 +214,8 @@ def named_features(features: Features) -> str | tuple[str, ...]:
     match features:
         case FeatureService(name=name) | str(name):
             return name
-        case _:
+        case _ if isinstance(features, Iterable):
             return tuple(features)
+    raise InputError(
+        f"The features are a {type(features).__name__}; name a service, or list references 'view:feature'."
+    )

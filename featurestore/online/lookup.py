@@ -182,7 +182,12 @@ class Lookup:
 
     def _wrong_rows(self, entities: Rows) -> InputError:
         needed = ", ".join(f"{name} ({dtype})" for name, dtype in self._keys)
-        found = f"a {type(entities).__name__} is no list of rows"
+        if not isinstance(entities, list | tuple):
+            found = type(entities).__name__
+            return InputError(
+                f"'{self.plan.features}' needs the join keys {needed} in a list of dicts, found a {found}."
+            )
+        found = ""
         for i, entity in enumerate(entities):
             if not isinstance(entity, Mapping):
                 found = f"row {i} is a {type(entity).__name__}, not a mapping"

@@ -26,7 +26,10 @@ def pushed_scan(frame: object, source: SourceRecord, views: Iterable[ViewRecord]
     views declare for their columns. Raises InputError.
     """
     if not isinstance(frame, str | os.PathLike):
-        return FrameScan(source.name, ipc_stream(as_table(frame, "What to push")))
+        table = as_table(frame, "What to push")
+        if not table.num_columns:
+            raise InputError("What to push has no rows; give at least one.")
+        return FrameScan(source.name, ipc_stream(table))
     path = Path(frame).absolute()
     if not path.is_file():
         raise InputError(f"There is no file {path} to push; give the path of a Parquet, CSV or JSON lines file.")

@@ -216,7 +216,12 @@ class TestWrongRequests:
             ),
             ([{}], "'svc' needs the join keys user (Int64); row 0 lacks user and has nothing."),
             ([{"user": 1}, 7], "'svc' needs the join keys user (Int64); row 1 is a int, not a mapping."),
-            ({"user": [1]}, "'svc' needs the join keys user (Int64); row 0 is a str, not a mapping."),
+            ({"user": [1]}, "'svc' needs the join keys user (Int64) in a list of dicts, found a dict."),
+            (
+                pl.DataFrame({"user": [1]}),
+                "'svc' needs the join keys user (Int64) in a list of dicts, found a DataFrame.",
+            ),
+            (None, "'svc' needs the join keys user (Int64) in a list of dicts, found a NoneType."),
             ([{"user": "1"}], "Join key 'user' wants Int64, found str '1'. Give an int."),
         ],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -196,6 +197,43 @@ def test_spines_may_be_files_and_queries(store: FeatureStore, tmp_path: Path) ->
     assert categories["customer"].dtype == pl.Categorical
     pandas = store.get_historical_features(SPINE.to_pandas(), ["last:items"]).to_pandas()
     assert pandas["items"].dtype == "int64[pyarrow]"
+
+
+@pytest.mark.parametrize(
+    ("spine", "features", "message"),
+    [
+        (
+            SPINE.drop("event_timestamp"),
+            ["last:items"],
+            "'event_timestamp'.* Or name the one that holds the instants, as",
+        ),
+        (
+            [{"customer": "a", "event_timestamp": 2**70}],
+            ["last:items"],
+            "The spine: its columns cannot be read .*large",
+        ),
+        (["a"], ["last:items"], "The spine: its columns cannot be read"),
+        (SPINE, None, "The features are a NoneType; name a service, or list references"),
+        (SPINE, "last", r"'last' is a view, not a service; write 'last:\*'"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_with_the_remedy(
+    store: FeatureStore, spine: object, features: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        store.get_historical_features(spine, features, from_source=True).to_polars()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "What to push has no rows"),
+        ([{"customer": "a", "items": 2**70}], "What to push: its columns cannot be read"),
+    ],
+)
+def test_what_cannot_be_pushed_is_told(store: FeatureStore, rows: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        store.push("last", rows)
 
 
 def test_sql_is_read_only(store: FeatureStore) -> None:

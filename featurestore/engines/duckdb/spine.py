@@ -140,7 +140,8 @@ def spine_keys(spine: OpenSpine, plan: HistoricalPlan) -> SpineKeys:
     needed = list(dict.fromkeys([plan.timestamp, *(name for name, _ in pairs)]))
     for name in needed:
         if name not in spine.schema.names:
-            raise InputError(missing_column(WHAT, name, spine.schema.names))
+            named = " Or name the one that holds the instants, as timestamp." if name == plan.timestamp else ""
+            raise InputError(f"{missing_column(WHAT, name, spine.schema.names)}{named}")
     found = pa.Table.from_batches(spine.batches(needed), pa.schema([spine.schema.field(name) for name in needed]))
     at = arrow.instants(found.column(plan.timestamp), plan.timestamp, WHAT)
     keys = {column: _key(found.column(name), name, dtype, WHAT) for (name, dtype), column in columns.items()}
