@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 from uuid import uuid4
@@ -47,6 +48,7 @@ INSTANT = pa.timestamp("us", tz="UTC")
 SCORE = pa.field("score", pa.float64())  # what a model made of the vector; in its log only
 _METADATA = b"featurestore.audit"
 _TIME = "%Y%m%dT%H%M%S"
+_RECORDED = f"{_TIME}%f"  # of labels, so that their files sort in the order in which they were recorded
 _DIGEST_LENGTH = 16
 
 
@@ -191,13 +193,18 @@ class LogFiles:
 
     def files(self, service: str) -> Iterator[tuple[Path, FileFacts]]:
         """The files of a service, or of a model, with what they say of themselves, by time."""
-        for path in sorted((self.folder / VECTORS / service).glob("*.parquet")):
+        for path in self._paths(service):
             yield path, self._facts(path)
 
     def read(self, path: Path) -> pa.Table:
         """The vectors of a file."""
         vectors: pa.Table = _readable(path, lambda: pq.ParquetFile(path).read())
         return vectors
+
+    def columns(self, service: str, names: Sequence[str]) -> Iterator[tuple[FileFacts, pa.Table]]:
+        """Of each file of a service, or of a model, what it says of itself and those of the columns that it has."""
+        for path in self._paths(service):
+            yield _readable(path, partial(_columns, path, names))
 
     def asked(self, path: Path) -> tuple[int, int] | None:
         """The first and the last instant that the vectors of a file were asked for; None without a vector.
@@ -212,18 +219,28 @@ class LogFiles:
 
     def new_labels(self, model: str, at_us: int) -> Path:
         """Where labels of a model that are recorded at an instant are to be written."""
-        name = f"{to_datetime(at_us).astimezone(UTC):{_TIME}}-{uuid4().hex}.parquet"
+        name = f"{to_datetime(at_us).astimezone(UTC):{_RECORDED}}-{uuid4().hex}.parquet"
         return self.folder / LABELS / model / name
 
     def labels(self, model: str = "*") -> Iterator[tuple[Path, int]]:
-        """The files of labels of a model, by default of all, with the second in which each was recorded, by time."""
+        """The files of labels of a model, by default of all, with the instant at which each was recorded, by time."""
         for path in sorted((self.folder / LABELS).glob(f"{model}/*.parquet")):
-            recorded = datetime.strptime(path.name.partition("-")[0], _TIME).replace(tzinfo=UTC)
+            recorded = datetime.strptime(path.name.partition("-")[0], _RECORDED).replace(tzinfo=UTC)
             yield path, instant_us(recorded, "recorded")
+
+    def _paths(self, service: str) -> list[Path]:
+        return sorted((self.folder / VECTORS / service).glob("*.parquet"))
 
     def _facts(self, path: Path) -> FileFacts:
         metadata = _readable(path, lambda: pq.read_schema(path).metadata[_METADATA])
         return _readable(path, lambda: msgspec.json.decode(metadata, type=FileFacts))
+
+
+def _columns(path: Path, names: Sequence[str]) -> tuple[FileFacts, pa.Table]:
+    with pq.ParquetFile(path) as file:
+        facts = msgspec.json.decode(file.schema_arrow.metadata[_METADATA], type=FileFacts)
+        has = set(file.schema_arrow.names)
+        return facts, file.read([name for name in names if name in has], use_threads=False)
 
 
 def _readable(path: Path, read: Callable[[], Found]) -> Found:

@@ -23,6 +23,7 @@ from featurestore.timeline import (
 if TYPE_CHECKING:
     from pipelines.ledger.records import Observation, Run
     from pipelines.ledger.triggers import Materialization
+    from pipelines.prediction.past import Logged
     from pipelines.triggers.backtest import BacktestReport
     from pipelines.triggers.explaining import Explanation
     from pipelines.triggers.ticking import PipelineTick, TickReport
@@ -106,7 +107,7 @@ def backtest(
     every: Annotated[str, typer.Option(help="How often to look, beside the times of schedules: 1h, 1d.")] = "1d",
     as_json: JsonFlag = False,
 ) -> None:
-    """Say when the triggers of a pipeline would have retrained it, on the rows that are committed; trains nothing."""
+    """Say when the triggers of a pipeline would have retrained it, on the rows, predictions and labels there are."""
     from pipelines.rooms import PipelineRooms
     from pipelines.triggers.backtest import backtest as replay
     from pipelines.triggers.plans import current_plans
@@ -226,6 +227,11 @@ def _backtest_document(report: BacktestReport) -> dict[str, object]:
              "joined": list(run.joined)}
             for run in report.runs
         ],
+        "predictions": None if report.logged is None else {
+            "logged": report.logged.count,
+            "first": None if report.logged.first_us is None else format_instant(report.logged.first_us),
+            "last": None if report.logged.last_us is None else format_instant(report.logged.last_us),
+        },
     }  # fmt: skip
 
 
@@ -238,3 +244,13 @@ def _print_backtest(report: BacktestReport) -> None:
         f"{len(report.runs):,} runs would have started in {report.looks:,} looks; triggers fired and were refused "
         f"{report.suppressed:,} times."
     )
+    if report.logged is not None:
+        print_text(_predictions_line(report, report.logged))
+
+
+def _predictions_line(report: BacktestReport, logged: Logged) -> str:
+    if logged.first_us is None or logged.last_us is None:
+        until = format_instant(report.to_us)
+        return f"No prediction of {report.pipeline} was logged up to {until}, so PerformanceDrop could not fire."
+    asked = f"from {format_instant(logged.first_us)} to {format_instant(logged.last_us)}"
+    return f"PerformanceDrop went by {logged.count:,} predictions of {report.pipeline}, asked for {asked}."

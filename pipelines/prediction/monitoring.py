@@ -82,11 +82,15 @@ def live_windows(
     folder, length = predictions_folder(rooms.store), duration_us(rule.window)
     rows = predicted_scores(folder, model, version, length_us=length, newest=newest)
     rows = rows.join(recorded_labels(folder, model), on=ID, how="left")
-    return list(_windows(rows, rule, (rooms.store.now_us(), samples)))[-newest:]
+    return list(windows_at(rooms.store.now_us(), rows, rule, samples))[-newest:]
 
 
-def _windows(rows: pl.DataFrame, rule: PerformanceDrop, at: tuple[int, int]) -> Iterator[LiveWindow]:
-    (now_us, samples), length, delay = at, duration_us(rule.window), duration_us(rule.label_delay)
+def windows_at(now_us: int, rows: pl.DataFrame, rule: PerformanceDrop, samples: int = 0) -> Iterator[LiveWindow]:
+    """What can be said at an instant of the windows of the predictions that are known then, by time and version.
+
+    `rows` are these predictions: prediction_id, version, `start` of the window, score, label (null: not known yet).
+    """
+    length, delay = duration_us(rule.window), duration_us(rule.label_delay)
     for (start, version), part in rows.sort("start", "version", ID).group_by("start", "version", maintain_order=True):
         labelled = part.filter(pl.col("label").is_not_null())
         end = int(str(start)) + length

@@ -61,12 +61,27 @@ def known_examples(store: FeatureStore, pipeline: TrainingPipeline, as_of_us: in
     Columns: the keys and request columns of the service, the labels' own keys, instant, known_at, label. Raises
     UnknownNameError for a source that is not applied, InputError for columns or an expression that it has not.
     """
+    return _examples(store, pipeline, (as_of_us, pipeline.window))
+
+
+def examples_known_since(store: FeatureStore, pipeline: TrainingPipeline, as_of_us: int, since: str) -> pl.DataFrame:
+    """The examples that `known_examples` gave at some instant up to `as_of_us`, in its order.
+
+    The column `since` says from which instant on. They are those that the source has now.
+    """
+    found = _examples(store, pipeline, (as_of_us, None))
+    instant, known = pl.col(pipeline.labels.timestamp), pl.col(pipeline.labels.known_at)
+    found = found.with_columns(pl.max_horizontal(known, instant + timedelta(microseconds=1)).alias(since))
+    return found if pipeline.window is None else found.filter(pl.col(since) <= instant + pipeline.window)
+
+
+def _examples(store: FeatureStore, pipeline: TrainingPipeline, until: tuple[int, timedelta | None]) -> pl.DataFrame:
     labels = pipeline.labels
     scan = scan_of(applied_source(store, labels), str(store.root))
     plan = store.lookup_plan(pipeline.service.name)
     needed = [column for view in plan.views for column, _ in view.keys]
     columns = dict.fromkeys((*needed, *(name for name, _ in plan.request), *labels.keys))
-    query = spine_query(labels, scan.name, columns, (as_of_us, pipeline.window))
+    query = spine_query(labels, scan.name, columns, until)
     with store.engine.query(query, (scan,)) as reader:
         return pl.DataFrame(reader.read_all())
 

@@ -2,13 +2,16 @@
 
 The past is pretended as if each view had been materialized on time: at an instant it has the rows with earlier event
 times, up to the last time of its schedule where it has one. Every run that starts ends well, at once.
+
+What a pretended run learns predicts nothing: live metrics are those of who was champion then, of the predictions and
+labels that were known then.
 """
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from heapq import merge
@@ -20,19 +23,22 @@ from featurestore.errors import InputError
 from featurestore.plan.catalog import ViewRecord
 from featurestore.plan.views import table_name
 from featurestore.timeline import EVENT_TIMESTAMP, format_instant
-from pipelines.definition.triggers import PerformanceDrop, Schedule, Trigger
+from pipelines.definition.triggers import Schedule, Trigger
 from pipelines.ledger.records import Decision
 from pipelines.ledger.triggers import RunBase, TableState
+from pipelines.prediction.past import Logged, PredictionPast
+from pipelines.rooms import PipelineRooms
 from pipelines.triggers.decision import NEW, START, Ended, Ending, Noted, Standing, Waiting, decide, is_news
 from pipelines.triggers.drifting import History, history_of, measured_drift
+from pipelines.triggers.judging import JudgedThen, past_judged
+from pipelines.triggers.labelling import needs_labels
 from pipelines.triggers.plans import TriggerPlan
-from pipelines.triggers.readings import Facts, JudgedWindow, read
+from pipelines.triggers.readings import Facts, read
 
 if TYPE_CHECKING:
     from featurestore.store import FeatureStore
 
 _MINUTE_US = 60_000_000
-Judged = Callable[[TriggerPlan, PerformanceDrop], Sequence[JudgedWindow]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,10 @@ class PretendedRun:
 
 @dataclass(frozen=True, slots=True)
 class BacktestReport:
-    """The runs that would have started, in order, and how often it would have been looked, and refused."""
+    """The runs that would have started, in order, and how often it would have been looked, and refused.
+
+    `logged` are the predictions that were known in the end; None when no trigger goes by predictions.
+    """
 
     pipeline: str
     from_us: int
@@ -78,6 +87,7 @@ class BacktestReport:
     looks: int
     runs: tuple[PretendedRun, ...]
     suppressed: int
+    logged: Logged | None = None
 
 
 def backtest(
@@ -85,23 +95,28 @@ def backtest(
     plan: TriggerPlan,
     interval_us: tuple[int, int],
     every_us: int,
-    judged: Judged = lambda _plan, _trigger: (),
+    judged: JudgedThen | None = None,
 ) -> BacktestReport:
     """When the policy of a pipeline would have retrained between two instants, looked at so often and at its schedules.
 
-    Begins with no model. Raises InputError when a view of the pipeline has committed nothing, or the interval is empty.
+    Begins with no model. `judged` gives the judged windows of a champion's predictions as they were known at an
+    instant; by default they are judged from the log of predictions. Raises InputError when a view of the pipeline has
+    committed nothing, the interval is empty, or the labels of predictions cannot be read.
     """
     from_us, to_us = interval_us
     if to_us <= from_us:
         raise InputError(f"The end {format_instant(to_us)} is not after the start {format_instant(from_us)}.")
     pasts = {name: _past(store, name) for name in plan.views}
     triggers = plan.triggers
+    logged = None
+    if judged is None:
+        judged, logged = _judged(store, plan, to_us)
     pretence = _Pretence(plan, triggers, pasts, cache(history_of(store)), judged)
     looks = 0
     for at_us in _looks(triggers, from_us, to_us, every_us):
         pretence.look(at_us)
         looks += 1
-    return BacktestReport(plan.pipeline, from_us, to_us, looks, tuple(pretence.runs), pretence.suppressed)
+    return BacktestReport(plan.pipeline, from_us, to_us, looks, tuple(pretence.runs), pretence.suppressed, logged)
 
 
 @dataclass
@@ -112,7 +127,7 @@ class _Pretence:
     triggers: Mapping[str, Trigger]
     pasts: Mapping[str, Past]
     history: History
-    judged: Judged
+    judged: JudgedThen
     runs: list[PretendedRun] = field(default_factory=list)
     suppressed: int = 0
     waiting: PretendedRun | None = None
@@ -165,7 +180,7 @@ class _Pretence:
             champion=None if base is None else base.run,
             seen={name: note.document for name, note in self.memory.items()},
             drift=lambda trigger: () if base is None else measured_drift(self.history, plan, trigger, base, views),
-            judged=lambda trigger: [window for window in self.judged(plan, trigger) if window.end_us <= now_us],
+            judged=lambda trigger: self.judged(plan, trigger, now_us),
         )
 
 
@@ -175,6 +190,14 @@ def _looks(triggers: Mapping[str, Trigger], from_us: int, to_us: int, every_us: 
     times = [takewhile(lambda at: at <= to_us, cron.after_us(from_us)) for cron in crons]
     for at_us, _ in groupby(merge(range(from_us, to_us + 1, every_us), *times)):
         yield at_us
+
+
+def _judged(store: FeatureStore, plan: TriggerPlan, to_us: int) -> tuple[JudgedThen, Logged | None]:
+    if not needs_labels(plan):
+        return lambda *_: (), None
+    rooms = PipelineRooms(store)
+    past = PredictionPast.of(rooms, plan.pipeline)
+    return past_judged(rooms, past), past.logged(to_us)
 
 
 def _past(store: FeatureStore, view: str) -> Past:

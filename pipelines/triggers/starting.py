@@ -8,37 +8,22 @@ from typing import TYPE_CHECKING
 
 from featurestore.audit.layout import LABELS, VECTORS, changed_ns
 from pipelines.calling import call_person
-from pipelines.definition.triggers import DataDrift, PerformanceDrop
-from pipelines.ledger.records import CHAMPION_ALIAS, CodeVersion, Run
+from pipelines.definition.triggers import DataDrift
+from pipelines.ledger.records import CodeVersion, Run
 from pipelines.ledger.triggers import RunBase
 from pipelines.rooms import PipelineRooms, predictions_folder
+from pipelines.triggers.judging import Judged, live_judged
 from pipelines.triggers.labelling import Joined, Labelling
 from pipelines.triggers.leases import held
 from pipelines.triggers.plans import TriggerPlan
-from pipelines.triggers.readings import JudgedWindow, Moved
-from pipelines.triggers.ticking import Judged, Outside, Ticker
+from pipelines.triggers.readings import Moved
+from pipelines.triggers.ticking import Outside, Ticker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from featurestore.store import FeatureStore
     from pipelines.ledger.triggers import TableState
-
-
-def live_judged(rooms: PipelineRooms) -> Judged:
-    """What judges the predictions of each champion by the labels that were recorded."""
-
-    def windows(plan: TriggerPlan, trigger: PerformanceDrop) -> Sequence[JudgedWindow]:
-        champion = rooms.ledger.alias(plan.pipeline, CHAMPION_ALIAS)
-        if champion is None:
-            return ()
-        # frames take a while to import, and most looks need none
-        from pipelines.prediction.monitoring import judged, live_windows
-
-        found = judged(live_windows(rooms, plan.pipeline, trigger, version=champion, samples=0))
-        return [JudgedWindow(w.start_us, w.end_us, w.value, w.labels) for w in found if w.value is not None]
-
-    return windows
 
 
 def labelling_of(rooms: PipelineRooms) -> Labelling:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from featurestore.errors import NotCommittedError, VersionGoneError
 from featurestore.plan.catalog import Catalog
-from pipelines.definition.triggers import DataDrift, PerformanceDrop
+from pipelines.definition.triggers import DataDrift
 from pipelines.ledger import Ledger
 from pipelines.ledger.ledger import insert_observation
 from pipelines.ledger.records import CodeVersion, Decision, Observation, Run, RunState
@@ -31,15 +31,15 @@ from pipelines.ledger.triggers import (
 from pipelines.triggers.data import data_state, digest_of
 from pipelines.triggers.decision import BREAKER, NEW, Decided, Noted, decide, is_news
 from pipelines.triggers.features import FeaturesOnTime
+from pipelines.triggers.judging import Judged
 from pipelines.triggers.labelling import LABELS, Labelling, is_due, joined, needs_labels
 from pipelines.triggers.plans import Plans, TriggerPlan, current_plans
-from pipelines.triggers.readings import Facts, JudgedWindow, Moved, read
+from pipelines.triggers.readings import Facts, Moved, read
 from pipelines.triggers.standing import read_known
 
 if TYPE_CHECKING:
     from featurestore.store import FeatureStore
 
-Judged = Callable[[TriggerPlan, PerformanceDrop], Sequence[JudgedWindow]]
 Drifts = Callable[[TriggerPlan, DataDrift, RunBase, Mapping[str, TableState]], Sequence[Moved]]
 Caller = Callable[[Mapping[str, object]], str]
 

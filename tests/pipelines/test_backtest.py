@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from featurestore.errors import InputError
-from pipelines import DataDrift
+from pipelines import DataDrift, PerformanceDrop
 from pipelines.ledger.triggers import RunBase, TableState
 from pipelines.triggers.backtest import BacktestReport, backtest
 from pipelines.triggers.drifting import history_of, measured_drift
-from pipelines.triggers.plans import current_plans
+from pipelines.triggers.plans import TriggerPlan, current_plans
 from pipelines.triggers.readings import JudgedWindow
 from tests.pipelines.ticks import Shop, opened, us
 
@@ -30,8 +30,11 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 def replayed(shop: Shop, since: str, until: str, every_us: int = DAY) -> BacktestReport:
     plans = current_plans(shop.store.root, "defs", shop.ledger)
-    windows = shop.windows
-    return backtest(shop.store, plans.plan("risk"), (us(since), us(until)), every_us, windows)
+
+    def ended(plan: TriggerPlan, trigger: PerformanceDrop, at_us: int) -> list[JudgedWindow]:
+        return [window for window in shop.windows(plan, trigger) if window.end_us <= at_us]
+
+    return backtest(shop.store, plans.plan("risk"), (us(since), us(until)), every_us, ended)
 
 
 def days(report: BacktestReport) -> list[tuple[str, str]]:
