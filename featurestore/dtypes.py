@@ -253,9 +253,11 @@ def to_json(value: Value) -> Json:
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|[+-]?Infinity", re.ASCII | re.IGNORECASE)
+_MICROS_LENGTH = len("2024-01-02T12:00:00.123456Z")
+_FINER = re.compile(r"[.,]\d{6}\d*[1-9]")  # a part of a second that Python would cut off
 _JSON_EXAMPLES = {
     "Date": '"2024-01-02"',
-    "Timestamp": '"2024-01-02T12:00:00Z", with its zone',
+    "Timestamp": '"2024-01-02T12:00:00Z", with its zone and no finer than microseconds',
     "Bytes": '"AP8=", which is base64',
     "Decimal": '"12.50"',
     "Bool": "true",
@@ -289,7 +291,7 @@ def _from_json(dtype: DType, value: Json) -> Value:
             return date.fromisoformat(value)
         case "Timestamp" if isinstance(value, str):
             instant = datetime.fromisoformat(value)
-            if instant.tzinfo is None:
+            if instant.tzinfo is None or (len(value) > _MICROS_LENGTH and _FINER.search(value)):
                 raise ValueError(value)
             return instant.astimezone(UTC)
         case "Decimal" if isinstance(value, str | int) and not isinstance(value, bool):

@@ -70,6 +70,7 @@ class Push:
 
     def _feast_push(self, request: Request) -> Answer:
         given = parsed(_feast_push, request.body)
+        request.path = {"view": given.push_source_name}  # as the audit log has it of the other route
         self._push_json(given.push_source_name, _in_utc(given.df), request)
         return Answer(b"null")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.errors import OnlineStoreError, RecordsLostError
+from featurestore.online.base import OnlineStore
 from featurestore.testing.online.records import read, record
 from tests.online.servers import (
     KEYS,
@@ -116,6 +117,61 @@ def test_a_server_that_dies_during_a_replace_keeps_the_old(tmp_path: Path) -> No
             store.replace("users", items(), meta=b"new")
         server.start_again()
         assert read(store, "users", *KEYS) == [record(1)] * len(KEYS)
+
+
+@pytest.mark.parametrize("failed_at", ["read", "write"])
+def test_a_server_of_a_cluster_that_hangs_is_left_for_the_one_that_takes_over(tmp_path: Path, failed_at: str) -> None:
+    """A machine that is cut off answers nothing, not even that nobody listens; its replica has its slots by then."""
+    silence = r"did not answer within 0\.3 s"
+
+    def ask(store: OnlineStore) -> object:
+        if failed_at == "read":
+            return store.read([("users", KEYS)])
+        return store.write("users", [(key, record(2)) for key in KEYS])
+
+    with (
+        redis_cluster(tmp_path / "cluster") as cluster,
+        redis_server(tmp_path / "replica", "--cluster-enabled", "yes") as replica,
+        published(cluster_url(cluster)) as store,
+    ):
+        other, *_, hung = cluster
+        hung.ask("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+        for node in cluster:
+            replica.ask("CLUSTER", "MEET", "127.0.0.1", node.port)
+        _until(lambda: str(replica.port) in str(other.ask("CLUSTER", "NODES")), "the others to know the replica")
+        _until(lambda: _replicates(replica, hung), "the replica to have what its master has")
+        hung.pause()
+        with pytest.raises(OnlineStoreError, match=silence):
+            ask(store)
+        replica.ask("CLUSTER", "FAILOVER", "TAKEOVER")
+        _until(lambda: str(replica.port) in str(other.ask("CLUSTER", "SLOTS")), "the others to know")
+        with pytest.raises(OnlineStoreError, match=silence):
+            ask(store)
+        for _ in range(3):
+            assert read(store, "users", *KEYS) == [record(1)] * len(KEYS)
+        assert store.write("users", [(key, record(3)) for key in KEYS]).written == len(KEYS)
+
+
+def _replicates(replica: RedisServer, master: RedisServer) -> bool:
+    """Whether the replica has what its master has; it is told to replicate when it knows its master."""
+    master_id = master.ask("CLUSTER", "MYID").decode()
+    if master_id not in str(replica.ask("CLUSTER", "NODES")):
+        return False
+    state = replica.ask("INFO", "replication")
+    if state["role"] == "master":
+        replica.ask("CLUSTER", "REPLICATE", master_id)
+        return False
+    return bool(
+        state["master_link_status"] == "up"
+        and state["slave_repl_offset"] == master.ask("INFO", "replication")["master_repl_offset"]
+    )
+
+
+def _until(happened: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < until, what
+        time.sleep(0.05)
 
 
 # emptied, in whole or in part

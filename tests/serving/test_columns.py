@@ -116,6 +116,7 @@ def test_each_type_has_its_form(dtype: DType, value: Value, text: str) -> None:
     ("dtype", "value"),
     [(Int64, 1.5), (Int64, True), (Int64, "1.5"), (Int64, "1_000"), (Int64, " 1"), (Int64, "\u0661"), (Float64, "x"),
      (Float64, "1_0.5"), (String, 1), (Bytes, "#"), (Date, "2024-13-01"), (Timestamp, "2024-01-02T12:00:00"),
+     (Timestamp, "2024-01-02T12:00:00.1234567Z"), (Timestamp, "2024-01-02T12:00:00.000000001+01:00"),
      (List(Int64), 1)],
 )  # fmt: skip
 def test_a_value_of_another_form_is_refused(dtype: DType, value: JsonValue) -> None:
@@ -123,9 +124,15 @@ def test_a_value_of_another_form_is_refused(dtype: DType, value: JsonValue) -> N
         column_decoder(dtype, "Column 'c'")([value])
 
 
+def test_an_instant_may_have_zeros_beyond_its_microseconds() -> None:
+    texts = ["2024-01-02T12:00:00.123456000Z", "2024-01-02T13:00:00.1234560+01:00", "2024-01-02T12:00:00.123456Z"]
+    assert set(column_decoder(Timestamp, "it")(list(texts))) == {datetime(2024, 1, 2, 12, 0, 0, 123_456, UTC)}
+
+
 def test_a_value_of_another_form_is_told_with_its_place_as_json_has_it() -> None:
     with pytest.raises(InputError) as told:
         column_decoder(Timestamp, "Join key 'seen'")(["2024-01-02T12:00:00Z", True])
     assert str(told.value) == (
-        "Join key 'seen', row 1: true is no Timestamp in JSON form, such as \"2024-01-02T12:00:00Z\", with its zone."
+        "Join key 'seen', row 1: true is no Timestamp in JSON form, such as \"2024-01-02T12:00:00Z\", with its zone "
+        "and no finer than microseconds."
     )

@@ -95,6 +95,11 @@ def test_a_key_limited_to_other_views_pushes_nothing(store: FeatureStore) -> Non
 def test_a_push_stands_in_the_audit_log_without_its_rows(store: FeatureStore, tmp_path: Path) -> None:
     ask, headers = serving(store), _key(store)
     ask("POST", "/v1/push/last", json={"rows": ROWS}, headers=headers)
-    [line] = (tmp_path / "data" / "serving" / "writes.jsonl").read_text().splitlines()
-    assert {"route": "POST /v1/push/{view}", "view": "last", "status": 200}.items() <= json.loads(line).items()
-    assert "7.5" not in line
+    df = {"customer": ["d"], "at": ["2024-02-25 00:00:00"], "amount": [7.5], "items": [4]}
+    ask("POST", "/push", json={"push_source_name": "purchases", "df": df}, headers=headers)
+    lines = (tmp_path / "data" / "serving" / "writes.jsonl").read_text().splitlines()
+    assert [{name: json.loads(line)[name] for name in ("route", "view", "status")} for line in lines] == [
+        {"route": "POST /v1/push/{view}", "view": "last", "status": 200},
+        {"route": "POST /push", "view": "purchases", "status": 200},
+    ]
+    assert "7.5" not in "".join(lines)

@@ -85,12 +85,16 @@ class SingleServer:
 
 
 class Cluster:
-    """The servers of a cluster, by slot; follows slots that move and servers that fail over."""
+    """The servers of a cluster, by slot; follows slots that move and servers that fail over.
+
+    One that hangs uses up the time of an exchange; where its slots are by then is learned for the next one.
+    """
 
     def __init__(self, address: RedisAddress) -> None:
         self._address = address
         self._servers: dict[Endpoint, Server] = {}
         self._slots: list[Server | None] = []
+        self._away: set[Server] = set()  # those that did not answer when they were asked last
         self._learning = threading.Lock()
         self._learned = 0
         try:
@@ -106,12 +110,17 @@ class Cluster:
         deadline = time.monotonic() + self._address.timeout_s
         while True:
             learned = self._learned
-            failure = self._attempt(commands, pending, replies, again=again)
+            try:
+                failure = self._attempt(commands, pending, replies, again=again)
+            except OnlineStoreError:
+                self._learn_for_the_next(learned)
+                raise
             left = [i for i in pending if replies[i] is _UNANSWERED or _is_elsewhere(replies[i])]
             if not left:
                 return replies
             if time.monotonic() >= deadline:
                 if failure is not None:
+                    self._learn_for_the_next(learned)
                     raise failure
                 return replies
             if not all(_has_moved(replies[i]) for i in left):
@@ -155,12 +164,14 @@ class Cluster:
                 for i, reply in zip(share, connection.receive(len(share)), strict=True):
                     replies[i] = reply
                 server.give_back(connection)
+                self._away.discard(server)
             except Unreachable as error:
                 failures.append((server, error))
                 _leave(replies, share)
         for i in pending:
             if isinstance(replies[i], hiredis.ReplyError) and str(replies[i]).startswith("ASK "):
                 replies[i] = self._asked_elsewhere(str(replies[i]), commands[i][1])
+        self._away.update(server for server, _ in failures)
         for server, failure in failures:
             server.forget()
             if failure.sent and not again:
@@ -204,23 +215,38 @@ class Cluster:
     def _learn(self, learned: int) -> None:
         """Ask which server has which slots, unless that was done since `learned` was read."""
         with self._learning:
-            if self._learned != learned:
-                return
-            failure: OnlineStoreError | None = None
-            for endpoint in dict.fromkeys((*self._servers, *self._address.endpoints)):
-                server = self._known(endpoint)
-                try:
-                    [reply] = server.exchange([_TOPOLOGY], again=True)
-                except Unreachable as error:
-                    failure = failure or lost(self._where(server), error)
-                    continue
-                if isinstance(reply, hiredis.ReplyError):
-                    raise self._no_cluster(reply)
-                self._slots = self._parsed(reply, endpoint)
-                self._learned += 1
-                return
-            assert failure is not None
-            raise failure
+            if self._learned == learned:
+                self._learn_now()
+
+    def _learn_for_the_next(self, learned: int) -> None:
+        """The same for exchanges to come, unless somebody is at it; what fails is told to them."""
+        if self._learning.acquire(blocking=False):
+            try:
+                if self._learned == learned:
+                    self._learn_now()
+            except OnlineStoreError:
+                pass
+            finally:
+                self._learning.release()
+
+    def _learn_now(self) -> None:
+        """Ask the servers, one after the other till one answers; those that were away come last."""
+        failure: OnlineStoreError | None = None
+        known = [self._known(endpoint) for endpoint in dict.fromkeys((*self._servers, *self._address.endpoints))]
+        for server in sorted(known, key=self._away.__contains__):
+            try:
+                [reply] = server.exchange([_TOPOLOGY], again=True)
+            except Unreachable as error:
+                self._away.add(server)
+                failure = failure or lost(self._where(server), error)
+                continue
+            if isinstance(reply, hiredis.ReplyError):
+                raise self._no_cluster(reply)
+            self._slots = self._parsed(reply, server.endpoint)
+            self._learned += 1
+            return
+        assert failure is not None
+        raise failure
 
     def _parsed(self, ranges: Sequence[Sequence[Reply]], asked: Endpoint) -> list[Server | None]:
         slots: list[Server | None] = [None] * 16_384
