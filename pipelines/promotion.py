@@ -24,6 +24,14 @@ class Promotion:
     move: AliasMove
 
 
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """An earlier champion that is the champion again; `broken_off`: it was before, in a rollback that did not end."""
+
+    move: AliasMove
+    broken_off: bool = False
+
+
 def verify_version(
     rooms: PipelineRooms, model: ModelVersion, behaves: Behaves | None, server: Server | None = None
 ) -> GateReport:
@@ -91,14 +99,28 @@ def promote_version(
     return Promotion(rooms.ledger.model(name, version), report, move)
 
 
-def roll_back(rooms: PipelineRooms, name: str, to: int | None, reason: str) -> AliasMove:
-    """Make an earlier champion, by default the one before, the champion again (`ModelRegistry.rollback`)."""
+def roll_back(rooms: PipelineRooms, name: str, to: int | None, reason: str) -> Rollback:
+    """Make an earlier champion, by default the one before, the champion again (`ModelRegistry.rollback`).
+
+    A rollback that was broken off after the champion had moved is finished first; where it went to `to`, or `to` is
+    None, nothing else is done.
+    """
+    begun = rooms.ledger.unfinished_rollback(name)
+    if begun is not None:
+        _finish(rooms, begun)
+        if to in (None, begun.to_version):
+            return Rollback(begun, broken_off=True)
     if to is not None:
         _refuse_champion(rooms, rooms.ledger.model(name, to))
     move = rooms.models.rollback(name, to, reason=reason)
+    _finish(rooms, move)
+    return Rollback(move)
+
+
+def _finish(rooms: PipelineRooms, move: AliasMove) -> None:
     assert move.to_version is not None, "a rollback leaves a champion"
-    leave(rooms, rooms.ledger.run(rooms.ledger.model(name, move.to_version).run))
-    return move
+    leave(rooms, rooms.ledger.run(rooms.ledger.model(move.model, move.to_version).run))
+    rooms.ledger.finish_rollback(move)
 
 
 def _refuse_champion(rooms: PipelineRooms, model: ModelVersion) -> None:

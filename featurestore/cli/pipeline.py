@@ -181,12 +181,12 @@ def rollback(
     to: Annotated[int | None, typer.Option(help="The version; by default the champion before.", min=1)] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make an earlier champion the champion again."""
+    """Make an earlier champion the champion again; a rollback that was broken off is brought to its end instead."""
     from pipelines.promotion import roll_back
 
     with open_rooms() as rooms:
-        move = roll_back(rooms, name, to, reason)
-    _print_move(move, None, as_json=as_json)
+        done = roll_back(rooms, name, to, reason)
+    views.show_rollback(done, named=to is not None, as_json=as_json)
 
 
 @app.command("mirror")
@@ -224,7 +224,7 @@ def _print_move(move: AliasMove, verified: str | None, *, as_json: bool) -> None
         return
     if verified is not None:
         print_text(verified)
-    console().print(f"[bold]{move.model}@{move.to_version}[/] is the champion{views.in_place_of(move.from_version)}.")
+    console().print(views.champion_line(move))
 
 
 def _setting(text: str) -> tuple[str, object]:

@@ -15,6 +15,7 @@ from featurestore.timeline import format_instant, short_instant
 if TYPE_CHECKING:
     from pipelines.definition.pipeline import TrainingPipeline
     from pipelines.ledger.records import AliasMove, GateResult, ModelVersion, Run, Step
+    from pipelines.promotion import Rollback
     from pipelines.rooms import PipelineRooms
     from pipelines.run_report import RunReport
 
@@ -271,6 +272,27 @@ def move_document(move: AliasMove) -> dict[str, object]:
 def in_place_of(version: int | None) -> str:
     """What follows the name of a new champion."""
     return "" if version is None else f" in the place of v{version}"
+
+
+def champion_line(move: AliasMove) -> str:
+    """Which version is the champion now."""
+    return f"[bold]{move.model}@{move.to_version}[/] is the champion{in_place_of(move.from_version)}."
+
+
+def show_rollback(done: Rollback, *, named: bool, as_json: bool) -> None:
+    """A rollback; one whose version was not `named` says what giving it again does."""
+    move = done.move
+    if as_json:
+        print_json(move_document(move) | {"broken_off": done.broken_off})
+        return
+    console().print(champion_line(move))
+    if done.broken_off:
+        print_text(
+            f"That rollback was begun {format_instant(move.at_us)} by {move.actor} ({move.reason}) and broken off; it "
+            "is finished now, and nothing else was moved."
+        )
+    if not named:
+        print_text("The same command again goes back one more; --to VERSION names the version and is safe to repeat.")
 
 
 def show_comparison(reports: Sequence[RunReport], *, as_json: bool) -> None:

@@ -212,6 +212,16 @@ class Ledger:
         with self.reading() as connection:
             return () if connection is None else versions.read_alias_log(connection, model)
 
+    def unfinished_rollback(self, model: str) -> AliasMove | None:
+        """The last move of a model's champion, if it is a rollback that somebody began and that is not finished."""
+        with self._database.reading(tables.rollbacks.name) as connection:
+            return None if connection is None else versions.read_unfinished(connection, model, CHAMPION_ALIAS)
+
+    def finish_rollback(self, move: AliasMove) -> None:
+        """Note that nothing is left to do for a rollback."""
+        with self.writing() as connection:
+            versions.finish_rollback(connection, move, self.now_us())
+
     def state_log(self, model: str, version: int | None = None) -> tuple[StateChange, ...]:
         """All changes of state of a model, or of one version, newest first."""
         with self.reading() as connection:

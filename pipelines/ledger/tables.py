@@ -185,6 +185,13 @@ alias_log = Table(
     sqlite_autoincrement=True,
 )
 
+rollbacks = Table(
+    "model_rollbacks",
+    metadata,
+    Column("move", Integer, ForeignKey("model_alias_log.number"), primary_key=True),
+    Column("finished_at_us", BigInteger),  # when its pages were written and others were told; null: not yet
+)
+
 trigger_memory = Table(
     "trigger_memory",
     metadata,

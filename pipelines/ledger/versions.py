@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from featurestore.errors import ConflictError, UnknownNameError
 from pipelines.ledger import tables
@@ -140,6 +140,26 @@ def move_alias(connection: Connection, change: AliasChange, occasion: Occasion) 
     assert key is not None, "an inserted row has a key"
     row_ = connection.execute(select(tables.alias_log).where(tables.alias_log.c.number == key[0])).one()
     return alias_move_of(row_)
+
+
+def begin_rollback(connection: Connection, move: AliasMove) -> None:
+    """Note that a move is a rollback that somebody asked for, which is finished once all who are to know of it do."""
+    connection.execute(insert(tables.rollbacks).values(move=move.number))
+
+
+def finish_rollback(connection: Connection, move: AliasMove, at_us: int) -> None:
+    """Note that nothing is left to do for a rollback."""
+    this = tables.rollbacks.c.move == move.number
+    connection.execute(update(tables.rollbacks).where(this).values(finished_at_us=at_us))
+
+
+def read_unfinished(connection: Connection, model: str, alias: str) -> AliasMove | None:
+    """The last move of an alias, if it is a rollback that was begun and is not finished."""
+    log, begun = tables.alias_log, tables.rollbacks
+    of = select(func.max(log.c.number)).where(log.c.model == model, log.c.alias == alias).scalar_subquery()
+    query = select(log).join(begun, begun.c.move == log.c.number).where(log.c.number == of)
+    row = connection.execute(query.where(begun.c.finished_at_us.is_(None))).first()
+    return None if row is None else alias_move_of(row)
 
 
 def read_alias_log(connection: Connection, model: str | None) -> tuple[AliasMove, ...]:

@@ -120,6 +120,7 @@ class ModelRegistry:
     def rollback(self, model: str, to: int | None = None, *, reason: str, actor: str | None = None) -> AliasMove:
         """Make an earlier champion the champion again, by default the one before; what moved.
 
+        It is unfinished until who asked for it has told all others of it (`Ledger.finish_rollback`).
         Raises InputError when there is none, and ModelFileError for a file that was altered, which is quarantined.
         """
         occasion, champion = self._occasion(reason, actor), self.champion(model)
@@ -129,7 +130,9 @@ class ModelRegistry:
         with self.ledger.writing() as connection:
             expected = None if champion is None else champion.version
             change = AliasChange(model, CHAMPION_ALIAS, expected, target.version, rollback=True)
-            return self._crown(connection, target, change, occasion)
+            move = self._crown(connection, target, change, occasion)
+            versions.begin_rollback(connection, move)
+            return move
 
     def quarantine(self, model: ModelVersion, reason: str) -> None:
         """Put a version away for good; in the place of a champion comes the last one before that is intact, or none."""

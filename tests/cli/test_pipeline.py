@@ -92,6 +92,15 @@ def test_a_champion_is_replaced_and_rolled_back(shop: Path) -> None:
     assert "returned@2 is the champion in the place of v1." in run(shop, "pipeline", "run", "returned")
     moved = answer(shop, "pipeline", "rollback", "returned", "--reason", "too slow")
     assert (moved["from_version"], moved["to_version"], moved["rollback"]) == (2, 1, True)
+    assert not moved["broken_off"]
+    with PipelineStore(shop) as rooms:
+        rooms.models.rollback("returned", 2, reason="it was fine")  # and no further: as if it was killed there
+    said = " ".join(run(shop, "pipeline", "rollback", "returned", "--reason", "x").split())
+    assert "returned@2 is the champion in the place of v1. That rollback was begun" in said
+    assert "(it was fine) and broken off; it is finished now, and nothing else was moved." in said
+    assert "The same command again goes back one more; --to VERSION names the version" in said
+    said = run(shop, "pipeline", "rollback", "returned", "--to", "1", "--reason", "too slow")
+    assert said == "returned@1 is the champion in the place of v2.\n"
     listed = answer(shop, "pipeline", "models", "returned")
     assert [(model["version"], model["state"]) for model in listed["models"]] == [(2, "RETIRED"), (1, "CHAMPION")]
     said = run(shop, "pipeline", "models")

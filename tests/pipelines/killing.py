@@ -45,6 +45,7 @@ ACTS: dict[str, Act] = {
     "approve": lambda shop: approve(shop.rooms, "returned", 1, "good", server=served_here(shop.root)),
     "promote": lambda shop: promote_version(shop.rooms, "returned", 2, "good", server=served_here(shop.root)),
     "rollback": lambda shop: roll_back(shop.rooms, "returned", 1, "odd"),
+    "one back": lambda shop: roll_back(shop.rooms, "returned", None, "odd"),
 }
 
 

@@ -13,6 +13,7 @@ import pytest
 from featurestore.errors import InputError
 from pipelines.ledger.records import AliasMove, ModelState, RunState, StepState
 from pipelines.models.states import FOLLOWING
+from pipelines.promotion import roll_back
 from pipelines.running import run_pipeline
 from tests.pipelines.killing import ACTS, Point, commit, killed
 from tests.pipelines.projects import Shop, day, opened, served_here
@@ -137,6 +138,66 @@ def test_a_killed_command_that_is_repeated_leaves_one_champion(
             page = root / f"data/pipelines/runs/{shop.rooms.ledger.alias('returned', 'champion')}.html"
             assert "became the champion" in page.read_text(encoding="utf-8")
     assert seen >= (3 if act == "rollback" else 5)
+
+
+@pytest.fixture
+def third(shop: Shop) -> Path:
+    """A project whose third model is live."""
+    shop.run()
+    shop.go_to(day(26, 12))
+    shop.run()
+    assert shop.states() == {1: "RETIRED", 2: "RETIRED", 3: "CHAMPION"}
+    return shop.root
+
+
+PAGE = "RunReport.write_page"
+BACK = {  # where it is killed, and whether the champion had moved by then
+    "before the champion moves": (Point(VERSIONS, "move_alias", 1), False),
+    "while the champion moves": (Point(VERSIONS, "begin_rollback", 1, after=True), False),
+    "after the champion moved": (commit(1), True),
+    "while the first page is written": (Point("pipelines.run_report", PAGE, 1), True),
+    "while the last page is written": (Point("pipelines.run_report", PAGE, 2, after=True), True),
+    "before it is finished": (Point(VERSIONS, "finish_rollback", 1, after=True), True),
+}
+
+
+def test_a_rollback_by_one_that_is_killed_and_repeated_goes_back_by_one(third: Path) -> None:
+    for place, (point, moved) in enumerate(BACK.values()):
+        root = shutil.copytree(third, third.with_name(f"back{place}"))
+        assert killed(root, "one back", point)
+        store, clock = opened(root, day(26, 12))
+        with store:
+            shop = Shop(root, store, clock)
+            moves = alias_log(shop)
+            assert len(moves) == 3 + moved
+            done = roll_back(shop.rooms, "returned", None, "again")
+            assert (done.broken_off, done.move.reason) == ((True, "odd") if moved else (False, "again"))
+            assert shop.states() == {1: "RETIRED", 2: "CHAMPION", 3: "RETIRED"}
+            assert len(told(shop, moves)) == 4
+            for number, says in ((2, "became the champion in the place of v3, rolled back"), (3, "RETIRED")):
+                assert says in (root / f"data/pipelines/runs/{number}.html").read_text(encoding="utf-8")
+            assert not roll_back(shop.rooms, "returned", None, "odd too").broken_off
+            assert shop.states() == {1: "CHAMPION", 2: "RETIRED", 3: "RETIRED"}
+
+
+def test_a_rollback_to_another_version_finishes_what_was_broken_off(third: Path) -> None:
+    assert killed(third, "one back", commit(1))
+    store, clock = opened(third, day(26, 12))
+    with store:
+        shop = Shop(third, store, clock)
+        done = roll_back(shop.rooms, "returned", 1, "all the way")
+        assert (done.broken_off, done.move.from_version, done.move.to_version) == (False, 2, 1)
+        assert "RETIRED" in (third / "data/pipelines/runs/3.html").read_text(encoding="utf-8")
+        with pytest.raises(InputError, match="is the champion already"):
+            roll_back(shop.rooms, "returned", 1, "all the way")
+
+
+def test_a_rollback_that_was_finished_is_not_told_from_a_first_one(third: Path) -> None:
+    assert killed(third, "one back", commit(2))  # all is done, but for saying so
+    store, clock = opened(third, day(26, 12))
+    with store:
+        done = roll_back(Shop(third, store, clock).rooms, "returned", None, "again")
+    assert (done.broken_off, done.move.to_version) == (False, 1)
 
 
 def alias_log(shop: Shop) -> tuple[AliasMove, ...]:
