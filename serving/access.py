@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 
-from featurestore.errors import RegistryError
+from featurestore.errors import FeatureStoreError, RegistryError, UnknownNameError
 from featurestore.timeline import Clock
 from serving.errors import Refused, unavailable
 from serving.exchange import Request
@@ -133,6 +133,16 @@ def may_read(limited_to: Collection[str] | None, service: str | None, views: Col
 def beyond(name: str) -> Refused:
     """The refusal of what a key is not limited to."""
     return Refused(403, "Forbidden", f"This key is limited to other views than '{name}'.")
+
+
+def discreet(request: Request, names: Iterable[str], error: FeatureStoreError) -> FeatureStoreError:
+    """What a caller is told of an error about the names that were asked for: with a limited key nothing of others."""
+    if request.limited_to is None:
+        return error
+    outside = set(names) - request.limited_to
+    if outside or (isinstance(error, UnknownNameError) and error.kind != "feature"):
+        return beyond(min(outside or names))
+    return error
 
 
 def _unauthorized(message: str) -> Refused:

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from featurestore.errors import NotPublishedError
-from serving.access import check_limited
+from featurestore.errors import InputError, NotPublishedError, NotServingError, UnknownNameError
+from serving.access import check_limited, discreet
 from serving.answering import Answering
 from serving.errors import too_many
 from serving.exchange import Answer, Request
@@ -72,7 +72,10 @@ class Asking:
         """The answer from the newest plans: what was not found may have been applied, or replaced, just now."""
 
         def found_and_answered() -> Answer:
-            answering = self._plans.find(asked)
+            try:
+                answering = self._plans.find(asked)
+            except (UnknownNameError, InputError, NotServingError) as error:
+                raise discreet(request, _named(asked), error) from error
             self._check(request, answering)
             return answered(answering)
 
@@ -85,6 +88,11 @@ class Asking:
         if request.limited_to is not None:
             check_limited(request, answering.service, answering.views)
         request.labels["service"] = answering.service
+
+
+def _named(asked: Asked) -> set[str]:
+    """The service, or the views, that were asked for."""
+    return {name.partition(":")[0].partition("@")[0] for name in ((asked,) if isinstance(asked, str) else asked)}
 
 
 def rows_of(entities: Sized | dict[str, Sized]) -> int:

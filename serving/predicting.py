@@ -14,8 +14,9 @@ import msgspec
 from threadpoolctl import threadpool_limits
 
 from featurestore.audit.log import id_text, new_id
+from featurestore.errors import UnknownNameError
 from featurestore.online.result import OnlineFeatures
-from serving.access import check_limited
+from serving.access import check_limited, discreet
 from serving.answering import Given
 from serving.asking import Sizes, rows_of
 from serving.bodies import parsed
@@ -96,7 +97,11 @@ class Predicting:
         live = self.models.known(request.path["name"])
         if live is None:
             await following.followed()
-            live = self.models.find(request.path["name"])
+            name = request.path["name"]
+            try:
+                live = self.models.find(name)
+            except UnknownNameError as error:
+                raise discreet(request, [name], error) from error
         _check(request, live)
         return live
 

@@ -12,6 +12,7 @@ from featurestore.cli.lineage import print_lineage
 from featurestore.cli.output import JsonFlag, console, print_json, print_table
 from featurestore.cli.project import open_store
 from featurestore.errors import UnknownNameError
+from featurestore.plan.building import build_lookup_plan
 from featurestore.plan.catalog import (
     AggregationRecord,
     Catalog,
@@ -27,6 +28,7 @@ from featurestore.plan.catalog import (
     ViewRecord,
     encode,
 )
+from featurestore.plan.selection import select
 from featurestore.timeline import format_duration, format_instant
 
 _TITLES = {
@@ -109,14 +111,14 @@ def _print_object(kind: str, record: Object, catalog: Catalog) -> None:
         out.print(record.metadata.description, markup=False)
     facts: Facts = [("owner", record.metadata.owner)] if record.metadata.owner else []
     facts += [(f"tag {key}", value) for key, value in record.metadata.tags.items()]
-    for fact, value in [*_facts(record), *facts]:
+    for fact, value in [*_facts(record, catalog), *facts]:
         out.print(f"  {fact:<12} {value}", markup=False)
     features = _features(record, catalog)
     if features:
         print_table(("feature", "type", "from"), features)
 
 
-def _facts(record: Object) -> Facts:
+def _facts(record: Object, catalog: Catalog) -> Facts:
     match record:
         case EntityRecord(join_keys=keys):
             return [("join keys", _typed(keys))]
@@ -140,7 +142,10 @@ def _facts(record: Object) -> Facts:
         case OnDemandRecord(inputs=inputs):
             return [("inputs", "; ".join(_input(part) for part in inputs))]
         case ServiceRecord():
-            return []
+            plan = build_lookup_plan(select(record.name, catalog), catalog, "")
+            columns = dict(pair for view in plan.views for pair in view.keys)
+            asked: Facts = [("join keys", ", ".join(f"{name} {dtype}" for name, dtype in columns.items()))]
+            return asked + ([("request", ", ".join(f"{n} {d}" for n, d in plan.request))] if plan.request else [])
 
 
 def _source_facts(source: SourceRecord) -> Facts:

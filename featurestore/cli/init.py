@@ -30,7 +30,7 @@ def init(
     """Make a small project that works at once: configuration, one view, one service, and data that ends now."""
     folder = Path(name)
     if not _NAME.fullmatch(folder.name):
-        raise InputError(f"'{folder.name}' is no name; use letters, digits, '-' and '_', and start with a letter.")
+        raise InputError(f"'{name}' is no name; use letters, digits, '-' and '_', and start with a letter.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists already and is not empty; choose another name, or remove it first.")
     try:

@@ -109,7 +109,8 @@ class Verdict:
             case Outcome.DROPPED:
                 said = f"{self.refused_rows} of {self.rows} rows dropped: {self._reasons()}"
             case Outcome.REFUSED:
-                said = f"chunk of {self.rows} rows refused, {self.refused_rows} of them failing: {self._reasons()}"
+                rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
+                said = f"chunk of {rows} refused, {self.refused_rows:,} of them failing: {self._reasons()}"
         return f"View '{self.view}': {'; '.join([said, *map(str, self.let_through)])}."
 
     def _reasons(self) -> str:

@@ -38,7 +38,10 @@ class FeatureService:
             for m in given
             if isinstance(m, FeatureView | ViewProjection | OnDemandFeatureView)
         )
-        faults.add_if(not members, "features is empty; a service has one view or more.")
+        if not isinstance(self.features, Iterable):
+            faults.add(f"features must be a list, found {type(self.features).__name__} {_name(self.features)}.")
+        elif not members and not wrong:
+            faults.add("features is empty; a service has one view or more.")
         object.__setattr__(self, "features", members)
         self._check_collisions(members, faults)
         faults.done()
@@ -55,6 +58,10 @@ class FeatureService:
                 owners[name] = _label(member)
         for column in sorted(needed_columns(members) & set(owners)):
             faults.add(f"feature '{column}' of '{owners[column]}' has the name of a column that the spine brings.")
+
+
+def _name(given: object) -> str:
+    return repr(getattr(given, "name", given))
 
 
 def output_names(member: Member) -> tuple[str, ...]:

@@ -186,6 +186,8 @@ def _checked(source: TableSource, kind: str, place: object) -> Faults:
     faults.texts(source.description, source.owner, source.tags)
     what = "sql" if isinstance(source, SqlSource) else "path"
     faults.add_if(not isinstance(place, str) or not place.strip(), f"{what} must be text that is not empty.")
+    if what == "path" and isinstance(place, str):
+        faults.add_if("://" in place, f"path {place!r} must be one of this machine; object stores are not built yet.")
     faults.duration(source.delay, "delay", zero=True)
     if source.lookback is not None:
         faults.duration(source.lookback, "lookback")

@@ -81,9 +81,10 @@ class Judge:
         with self.engine.query(exp.select(every, timed).from_(table).sql("duckdb"), (scan,)) as reader:
             rows, with_time = (int(column[0].as_py()) for column in reader.read_all().columns)
         if rows > with_time and view.on_refusal != "drop":
+            found = "1 row" if rows - with_time == 1 else f"{rows - with_time:,} rows"
             raise GateRefused(
-                f"View '{view.name}': {rows - with_time} rows of source '{view.source.name}' have no event time "
-                f"('{time}' is null), so they belong to no interval. Mend the source, filter them in a SqlSource, or "
+                f"View '{view.name}': {found} of source '{view.source.name}' without event time ('{time}' is null), "
+                "and such rows belong to no interval. Mend the source, filter them in a SqlSource, or "
                 'declare on_refusal="drop".'
             )
         return rows, rows - with_time

@@ -82,8 +82,12 @@ def _examples(store: FeatureStore, pipeline: TrainingPipeline, until: tuple[int,
     needed = [column for view in plan.views for column, _ in view.keys]
     columns = dict.fromkeys((*needed, *(name for name, _ in plan.request), *labels.keys))
     query = spine_query(labels, scan.name, columns, until)
-    with store.engine.query(query, (scan,)) as reader:
-        return pl.DataFrame(reader.read_all())
+    try:
+        with store.engine.query(query, (scan,)) as reader:
+            return pl.DataFrame(reader.read_all())
+    except InputError as error:
+        told = str(error).removeprefix("Query: ")
+        raise InputError(f"Pipeline '{pipeline.name}', label source '{labels.source.name}': {told}") from error
 
 
 def next_known_us(store: FeatureStore, pipeline: TrainingPipeline, as_of_us: int) -> int | None:

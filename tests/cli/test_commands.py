@@ -283,6 +283,7 @@ WRONG = [
     (("quarantine", "show", "abc"), "There is no quarantine entry 'abc'"),
     (("quarantine", "release", "abc", "--reason", "x"), "There is no quarantine entry 'abc'"),
     (("init", "a b"), "is no name"),
+    (("init", "."), "'.' is no name"),
     (("init", "data"), "exists already"),
 ]
 

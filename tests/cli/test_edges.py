@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import answer, run
+from tests.store.projects import PURCHASES, make_project, purchases
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,10 @@ def test_values_of_any_type_are_shown_as_they_are(shop: Path) -> None:
     assert said.count(":x: [b]") == 2
     told = run(shop, "sql", "SELECT INTERVAL 1 DAY AS i", code=2)
     assert "i month_day_nano_interval) has a type without a place in a frame; convert it" in told
+
+
+def test_a_service_is_described_with_what_to_ask_it_with(tmp_path: Path) -> None:
+    with make_project(tmp_path, PURCHASES, purchases=purchases()) as store:
+        store.apply()
+    said = run(tmp_path, "describe", "buyer").splitlines()
+    assert said[1:3] == ["  join keys    customer String", "  request      price Float64"]

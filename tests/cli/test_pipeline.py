@@ -216,3 +216,12 @@ def test_definitions_that_leave_a_pipeline_without_what_it_names_are_neither_pla
         [said] = run(shop, command, code=2).splitlines()
         assert f"TrainingPipeline 'returned': {told}" in said
     assert [fault["file"] for fault in answer(shop, "apply", code=2)["error"]["faults"]] == ["feature_defs/shop.py"]
+
+
+def test_a_label_that_the_source_has_not_is_told_with_its_pipeline(shop: Path) -> None:
+    file = shop / "feature_defs" / "shop.py"
+    file.write_text(file.read_text().replace('label="returned = 1"', 'label="retuned = 1"'))
+    told = run(shop, "pipeline", "run", "returned", code=2)
+    assert told.startswith(
+        "Pipeline 'returned', label source 'orders': there is no column 'retuned'. Columns: returned, "
+    )

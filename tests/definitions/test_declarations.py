@@ -101,6 +101,16 @@ FAULTY: list[tuple[str, Callable[[], object], str]] = [
         lambda: SqlSource("s", sql="FROM d", inputs=(delayed(),), event_timestamp="t"),
         "input 'd' has a delay, so this source must declare its own",
     ),
+    (
+        "service of a view without brackets",
+        lambda: FeatureService("s", features=weather_view()),  # type: ignore[arg-type]  # the fault
+        "features must be a list, found FeatureView 'origin_weather'",
+    ),
+    (
+        "object store",
+        lambda: ParquetSource("w", path="s3://b/w.parquet", event_timestamp="t"),
+        "path 's3://b/w.parquet' must be one of this machine; object stores are not built yet",
+    ),
     ("no type", lambda: Feature("temp", float), "needs a type such as"),  # type: ignore[arg-type]  # the fault
     ("expr and column", lambda: Feature("t", Int64, expr="a", column="a"), "not both"),
     ("was itself", lambda: Feature("t", Int64, was="t"), "the earlier name"),

@@ -117,6 +117,28 @@ def test_a_key_may_be_limited_to_views_and_services(store: FeatureStore, keys: K
     assert statuses == {"view": [200, 200], "service": [403, 200], "other": [403, 403]}
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"service": "buyr"}, 403),
+        ({"service": "last"}, 422),
+        ({"service": "ratio"}, 403),
+        ({"features": ["lst:items"]}, 403),
+        ({"features": ["ratio:nothing"]}, 403),
+        ({"features": ["last:nothing"]}, 404),
+    ],
+)
+def test_a_limited_key_is_told_no_other_name_when_it_asks_for_one_that_is_wrong(
+    store: FeatureStore, keys: Keys, asked: dict[str, object], status: int
+) -> None:
+    _, key = keys.create("view", ["features:read"], "ann", views=["last"])
+    whole = {**asked, "entities": [{"customer": "a"}]}
+    answer = serving(store)("POST", "/v1/features", json=whole, headers=bearer(key))
+    assert answer.status_code == status
+    assert "buyer" not in answer.text
+    assert "Available" not in answer.text or status == 404
+
+
 def test_the_scope_admin_lifts_no_limit_to_views(store: FeatureStore, keys: Keys) -> None:
     _, key = keys.create("one", ["admin"], "ann", views=["something"])
     assert serving(store)("POST", "/v1/features", json=QUESTION, headers=bearer(key)).status_code == 403

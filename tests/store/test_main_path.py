@@ -349,7 +349,7 @@ def test_rows_that_tie_are_decided_by_their_place_even_when_the_source_was_repla
 def test_rows_without_event_time_are_refused_unless_the_view_drops_rows(store: FeatureStore, tmp_path: Path) -> None:
     untimed = purchases().with_columns(at=pl.when(pl.col("customer") != "b").then("at"))
     untimed.write_parquet(tmp_path / "data" / "purchases.parquet")
-    with pytest.raises(GateRefused, match="1 rows of source 'purchases' have no event time"):
+    with pytest.raises(GateRefused, match="1 row of source 'purchases' without event time"):
         store.materialize(end=day(12))
     define(tmp_path, PURCHASES.replace("ttl=", 'on_refusal="drop", ttl='))
     store.apply()

@@ -213,7 +213,7 @@ def test_rows_that_do_not_fit_are_refused_in_one_sentence(store: FeatureStore, t
         with pytest.raises(InputError, match=message):
             store.push("last", wrong)
     for wrong, message in (
-        (rows.with_columns(at=pl.lit(None, rows.schema["at"])), "1 rows of source 'purchases' have no event time"),
+        (rows.with_columns(at=pl.lit(None, rows.schema["at"])), "1 row of source 'purchases' without event time"),
         (rows.with_columns(customer=pl.lit(None, pl.String)), "customer"),
     ):
         with pytest.raises(GateRefused, match=message):

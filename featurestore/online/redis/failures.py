@@ -46,7 +46,7 @@ def unreachable(error: OSError, seconds: float, *, sent: bool) -> Unreachable:
         case ssl.SSLError():
             reason = f"does not speak TLS as asked ({(error.reason or str(error)).lower().replace('_', ' ')})"
         case ConnectionRefusedError() | FileNotFoundError():
-            reason = "is not running there"
+            reason = "is not running there; start it, or correct [online] url"
         case PermissionError():
             reason = "may not be reached by this user; give him the right to the socket"
         case socket.gaierror():
