@@ -26,6 +26,7 @@ HEAD_BYTES = 65_536  # what most servers take, and eight times what most proxies
 
 _UPGRADE = b"pgrade:"  # found in a fifth of the time that the header takes in any case
 _UPGRADE_HEADER = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
+_LAST_SECONDS = 0.5  # in which a caller on a connection that is kept open asks once more, if he is busy
 _MOST_TIMES = 8  # as many bytes as a body has may be sent for it: a chunk of one byte takes six
 
 
@@ -122,6 +123,7 @@ class Protocol(HttpToolsProtocol):
         self._may_be_long = False  # a head that is whole now: it came in parts, or with much else
         self._is_long = False
         self._is_parsing = False
+        self._is_ending = False
         self._arrived: tuple[RequestResponseCycle, Any] | None = None  # a request whose head was just parsed
         self._awaited: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -172,6 +174,8 @@ class Protocol(HttpToolsProtocol):
         self._body_size = 0
         self._stop_waiting()
         super().on_headers_complete()
+        if self._is_ending:
+            self.cycle.keep_alive = False
         self.scope["extensions"] = {EXCHANGE: WholeExchange(self.cycle)}  # type: ignore[dict-item]  # of our own kind
 
     def on_message_complete(self) -> None:
@@ -195,6 +199,14 @@ class Protocol(HttpToolsProtocol):
         """The caller has taken most of it."""
         super().resume_writing()
         self._stop_waiting_for_reader()
+
+    def shutdown(self) -> None:
+        """The server ends: what is on its way already is answered, and then the connection is closed."""
+        if self._is_idle():
+            self._is_ending = True
+            self.loop.call_later(_LAST_SECONDS, self._close_when_idle)
+        else:
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -254,11 +266,17 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(answer)
         self.transport.close()
 
+    def _close_when_idle(self) -> None:
+        if self._is_idle():
+            self.transport.close()
+
+    def _is_idle(self) -> bool:
+        """Whether all requests whose heads have come were answered."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or bool(cycle.response_complete)
+
     def _may_answer(self) -> bool:
         """Whether all requests before what is read now were answered, and that itself was not."""
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None:
-            return True
         if self._in_body:
-            return not (self.pipeline or cycle.response_started)
-        return bool(cycle.response_complete)
+            return not (self.pipeline or self.cycle.response_started)
+        return self._is_idle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ import pytest
 
 from featurestore.store import FeatureStore
 from serving.app import keys_of
+from tests.serving.callers import Caller, Told
 from tests.serving.servers import Running, running, wait_for
 from tests.store.projects import day, define, make_project, open_project
 
@@ -183,6 +185,31 @@ def test_a_worker_that_dies_is_replaced_and_sigterm_drains(project: FeatureStore
         assert load.statuses == {200}, "whatever was answered was answered well"
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{server.url}/healthz")
+
+
+def test_a_caller_who_asks_all_the_time_loses_no_request_to_a_drain(project: FeatureStore) -> None:
+    """He is told to go with the last answer, and the connection ends after it."""
+
+    async def last(caller: Caller) -> Told:
+        while (told := await caller.get("/healthz")).headers.get("connection") != "close":
+            await asyncio.sleep(0.01)
+        return told
+
+    async def asked_to_the_end(server: Running) -> list[Told]:
+        callers = [await Caller.open(server.url) for _ in range(8)]
+        for caller in callers:
+            await caller.get("/healthz")
+        server.process.send_signal(signal.SIGTERM)
+        told = await asyncio.gather(*(last(caller) for caller in callers))
+        for caller in callers:
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await caller.get("/healthz")
+            caller.close()
+        return told
+
+    with running(project.root) as server:
+        assert {told.status for told in asyncio.run(asked_to_the_end(server))} == {200}
+        assert server.process.wait(15) == 0
 
 
 def test_what_is_applied_is_taken_up_though_nobody_asks(project: FeatureStore) -> None:
