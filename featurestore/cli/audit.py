@@ -24,7 +24,7 @@ def audit(
     until: Annotated[str | None, typer.Option(help="Only what was served before then.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Hold what a service served against history, cell by cell; exit 1 when any differs."""
+    """Hold what a service served against history, cell by cell. Exit code 1 when any differs."""
     with open_store() as store:
         bounds = (None if text is None else parse_instant(text) for text in (since, until))
         report = store.audit(service, *bounds)

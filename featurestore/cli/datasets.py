@@ -73,7 +73,7 @@ def rebuild(
     out: Annotated[Path | None, typer.Option(help="Write the rebuilt rows to this Parquet file.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a dataset again from what was recorded, and compare it byte by byte; exit code 1 when it differs."""
+    """Make a dataset again from what was recorded, and compare. Byte by byte; exit code 1 when it differs."""
     with open_store() as store:
         answer = store.datasets.rebuild(name, out)
     if as_json:
@@ -120,7 +120,7 @@ def diff(
     other: Annotated[str, typer.Argument(help="The dataset to compare it with.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what tells two datasets apart: spine, features, versions, rows, and for each column its values."""
+    """Show what tells two datasets apart. Spine, features, versions, rows, and for each column its values."""
     with open_store() as store:
         found = store.datasets.diff(one, other)
     if as_json:

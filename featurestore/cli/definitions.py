@@ -25,7 +25,7 @@ _KINDS = {
 
 
 def plan(as_json: JsonFlag = False) -> None:
-    """Show what `apply` would change, whom it touches, what must be backfilled and what that will cost."""
+    """Show what `apply` would change. Says whom it touches, what must be backfilled and what that will cost."""
     with open_store() as store:
         planned = _planned(store)
     if as_json:
@@ -35,7 +35,7 @@ def plan(as_json: JsonFlag = False) -> None:
 
 
 def apply(as_json: JsonFlag = False) -> None:
-    """Apply the definitions in one transaction; what must be built serves in its earlier version until then."""
+    """Apply the definitions in one transaction. What must be built serves in its earlier version until then."""
     with open_store() as store:
         planned = _planned(store)
         store.apply(planned)

@@ -57,7 +57,7 @@ def describe(
     svg: Annotated[Path | None, typer.Option(help="Draw the lineage into this SVG file.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Describe what is applied: everything in a line each, or one object whole, a view with its versions.
+    """Describe what is applied. Everything in a line each, or one object whole, a view with its versions.
 
     With --lineage: column by column what it comes from, through sources, views, services and datasets to models.
     """

@@ -27,7 +27,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Take an entity out of everything that is kept, in all versions; exit 1 when something still holds it."""
+    """Take an entity out of everything that is kept. Of all versions; exit code 1 when something still holds it."""
     with open_store() as store:
         keys = _keys(store, entity)
         planned = store.erase(keys, dry_run=True)

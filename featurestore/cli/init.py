@@ -27,7 +27,7 @@ def init(
     name: Annotated[str, typer.Argument(help="Name of the project and of its new folder.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a small project that works at once: configuration, one view, one service, and data that ends now."""
+    """Make a small project that works at once. It has one view, one service, and data that ends now."""
     folder = Path(name)
     if not _NAME.fullmatch(folder.name):
         raise InputError(f"'{name}' is no name; use letters, digits, '-' and '_', and start with a letter.")

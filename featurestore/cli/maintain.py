@@ -19,7 +19,7 @@ def maintain(
     retain: Annotated[str, typer.Option(help="How long history stays answerable as it was, such as 30d.")] = "30d",
     as_json: JsonFlag = False,
 ) -> None:
-    """Join small files and sweep what nothing needs; never what a dataset, service, model or audit still pins."""
+    """Join small files and sweep what nothing needs. What a dataset, service, model or audit still pins stays."""
     with open_store() as store:
         report = store.maintain(parse_duration(retain), dry_run=dry_run)
     if as_json:

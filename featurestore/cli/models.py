@@ -14,7 +14,7 @@ from featurestore.timeline import format_instant, short_instant
 if TYPE_CHECKING:
     from featurestore.registry.base import ModelRecord
 
-app = typer.Typer(help="Models that were trained on features, and what each learned from.", no_args_is_help=True)
+app = typer.Typer(help="Models trained on features, and what each learned from.", no_args_is_help=True)
 
 
 @app.command("record")
@@ -27,7 +27,7 @@ def record(
     notes: Annotated[str, typer.Option(help="What people should know.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Record a trained model, so that plans and lineage know what it rests on."""
+    """Record a trained model. Plans and lineage then know what it rests on."""
     with open_store() as store:
         model = store.record_model(name, dataset=dataset, service=service, uri=uri, digest=digest, notes=notes)
     if as_json:

@@ -42,7 +42,7 @@ def materialize(
     step: Annotated[str, typer.Option(help="Length of one chunk, which is one commit: 6h, 1d, 30d.")] = "30d",
     as_json: JsonFlag = False,
 ) -> None:
-    """Fill the offline and the online store with new events, through the contracts."""
+    """Fill the offline and the online store with new events. These pass the contracts first."""
     with open_store() as store, materialize_progress() as progress:
         report = store.materialize(
             parse_instant(end),
@@ -183,7 +183,7 @@ def historical(
     limit: Limit = 10,
     as_json: JsonFlag = False,
 ) -> None:
-    """Answer each spine row with the features as they were known at its instant."""
+    """Answer spine rows with features as they were known then. Each row with those of its own instant."""
     from featurestore.definitions.splits import parse_split
 
     if split is not None and save is None:

@@ -25,7 +25,7 @@ class _LookupUnlessNamed(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_LookupUnlessNamed, no_args_is_help=True, help="Look up the present features of entities; fill the store again."
+    cls=_LookupUnlessNamed, no_args_is_help=True, help="Look up the present features of entities; refill the store."
 )
 
 
@@ -34,7 +34,7 @@ def rebuild(
     views: Annotated[list[str] | None, typer.Argument(help="Views, or versions (last@2); by default all.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Fill the online store again from what is committed, after it was emptied or has lost records."""
+    """Fill the online store again from what is committed. It was emptied, or has lost records."""
     with open_store() as store:
         rebuilt = store.rebuild_online(views or None, check=False)
     errors = [one.error for one in rebuilt if one.error is not None]

@@ -53,7 +53,7 @@ def step_progress() -> Iterator[Progress]:
 
 @app.command("list")
 def list_pipelines(as_json: JsonFlag = False) -> None:
-    """List the declared pipelines, the champion of each and how its last run ended."""
+    """List the declared pipelines. With the champion of each, and how its last run ended."""
     with open_rooms() as rooms:
         rows = [views.standing(rooms, pipeline) for pipeline in rooms.pipelines().values()]
     views.show_standings(rows, as_json=as_json)
@@ -61,7 +61,7 @@ def list_pipelines(as_json: JsonFlag = False) -> None:
 
 @app.command("run")
 def run(name: Name, as_json: JsonFlag = False) -> None:
-    """Run a pipeline as of now, or go on with a run that was broken off; exit code 1 when a gate refuses."""
+    """Run a pipeline as of now. One that was broken off is gone on with; exit code 1 when a gate refuses."""
     from pipelines.running import run_pipeline
 
     with open_rooms() as rooms, step_progress() as progress:
@@ -78,7 +78,7 @@ def experiment(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Do the steps of a run up to the comparison, and promote nothing; exit code 1 when a gate refuses."""
+    """Do the steps of a run, and promote nothing. They end with the comparison; exit code 1 when a gate refuses."""
     from pipelines.running import run_experiment
 
     chosen = dict(_setting(text) for text in settings or ())
@@ -104,7 +104,7 @@ def show(
     open_page: Annotated[bool, typer.Option("--open", help="Open its page in a browser.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show a run: its steps with times, what each gate found, metrics and artifacts, and where its page lies."""
+    """Show a run. Its steps with times, what each gate found, metrics and artifacts, and where its page lies."""
     from pipelines.run_report import RunReport
 
     with open_rooms() as rooms:
@@ -122,7 +122,7 @@ def compare(
     numbers: Annotated[list[int], typer.Argument(metavar="RUN...", help="The numbers of two runs or more.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Hold runs beside each other: metrics on their test rows, and the parameters in which they differ."""
+    """Hold runs beside each other. Metrics on their test rows, and the parameters in which they differ."""
     from pipelines.run_report import RunReport
 
     if len(set(numbers)) < 2:
@@ -138,7 +138,7 @@ def compare(
 
 @app.command("models")
 def models(name: SomeName = None, as_json: JsonFlag = False) -> None:
-    """List the versions of models, where each stands, and how the champion changed."""
+    """List the versions of models. Where each stands, and how the champion changed."""
     with open_rooms() as rooms:
         rooms.check_known(name)
         found, moves = rooms.ledger.models(name), rooms.ledger.alias_log(name)
@@ -156,7 +156,7 @@ def gates(name: SomeName = None, limit: Limit = 20, as_json: JsonFlag = False) -
 
 @app.command("approve")
 def approve(name: Name, version: Version, reason: Reason, as_json: JsonFlag = False) -> None:
-    """Approve a version that waits for a person, verify it in a process of its own, and make it the champion."""
+    """Approve a version that waits for a person. It is verified in a process of its own, and made the champion."""
     from pipelines.promotion import approve as approve_version
 
     with open_rooms() as rooms:
@@ -166,7 +166,7 @@ def approve(name: Name, version: Version, reason: Reason, as_json: JsonFlag = Fa
 
 @app.command("promote")
 def promote(name: Name, version: Version, reason: Reason, as_json: JsonFlag = False) -> None:
-    """Make an approved version the champion, if the champion is still the one that its gate compared it with."""
+    """Make an approved version the champion. The present one must be the one that its gate compared it with."""
     from pipelines.promotion import promote_version
 
     with open_rooms() as rooms:
@@ -181,7 +181,7 @@ def rollback(
     to: Annotated[int | None, typer.Option(help="The version; by default the champion before.", min=1)] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make an earlier champion the champion again; a rollback that was broken off is brought to its end instead."""
+    """Make an earlier champion the champion again. A rollback that was broken off is brought to its end instead."""
     from pipelines.promotion import roll_back
 
     with open_rooms() as rooms:
@@ -191,7 +191,7 @@ def rollback(
 
 @app.command("mirror")
 def mirror(name: SomeName = None, as_json: JsonFlag = False) -> None:
-    """Bring MLflow up to date with the ledger: runs and model versions that it lacks, states, the champion."""
+    """Bring MLflow up to date with the ledger. Runs and model versions that it lacks, states, the champion."""
     from pipelines.mirror import mirror_pipeline, tracking_uri
 
     with open_rooms() as rooms:

@@ -33,7 +33,7 @@ def label(
     within: Annotated[str, typer.Option(help="How long before its label a prediction may have been asked.")] = "1d",
     as_json: JsonFlag = False,
 ) -> None:
-    """Join late labels to logged predictions: by prediction_id where the file has it, else by entity and time."""
+    """Join late labels to logged predictions. By prediction_id where the file has it, else by entity and time."""
     from pipelines.prediction.labels import LabelColumns, record_labels
 
     columns = LabelColumns(column, timestamp, known_at, parse_duration(within))
@@ -68,7 +68,7 @@ def predict(
     version: Annotated[int | None, typer.Option(help="By default the champion.", min=1)] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Predict for each row of a file: score, version of the model and of the features, prediction id."""
+    """Predict for each row of a file. Score, version of the model and of the features, prediction id."""
     from rich.progress import Progress
 
     from pipelines.prediction.batch import BatchPredictor, write_predictions
@@ -99,7 +99,7 @@ def monitor(
     limit: Annotated[int, typer.Option(help="Windows to show, the newest.", min=1)] = 20,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show how good predictions were, window by window, as far as labels have come; intervals hold 95%."""
+    """Show how good predictions were, window by window. As far as labels have come; intervals hold 95%."""
     from pipelines.prediction.monitoring import live_windows, rule_of
     from pipelines.rooms import PipelineRooms
 

@@ -16,7 +16,7 @@ def push(
     file: Annotated[Path, typer.Argument(help="Rows in the source's columns: .parquet, .csv, or .jsonl (JSON lines).")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Add rows to history and to the online store at once, through the contracts; again changes nothing."""
+    """Add rows to history and to the online store at once. These pass the contracts; again changes nothing."""
     from featurestore.materialization.report import push_document
 
     with open_store() as store:

@@ -68,7 +68,7 @@ def release(
     reason: Annotated[str, typer.Option(help="Why the rows are right after all; it is recorded with your name.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Let an entry's rows through: the next materialization of their interval takes them in."""
+    """Let an entry's rows through. The next materialization of their interval takes them in."""
     with open_store() as store:
         waiver = store.quarantine.release(entry, store.actor, reason, store.now_us())
     if as_json:

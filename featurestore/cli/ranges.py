@@ -26,7 +26,7 @@ def feature_range(
     limit: Annotated[int, typer.Option(help="Steps to show.", min=1)] = 20,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show the steps of a view in a range of time: its features, and from when until when they hold."""
+    """Show the steps of a view in a range of time. That is its features, and from when until when they hold."""
     from featurestore.cli.online import typed_row
     from featurestore.dtypes import parse
     from featurestore.ranges import all_features

@@ -25,7 +25,7 @@ def stats(
     events: Annotated[bool, typer.Option("--events", help="Of a windowed view the events that it keeps.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what a view's values look like, as they were counted when they were committed."""
+    """Show what a view's values look like. They were counted when they were committed."""
     with open_store() as store:
         found = store.statistics(
             view,

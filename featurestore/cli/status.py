@@ -27,7 +27,7 @@ _COLOURS = {
 
 
 def status(as_json: JsonFlag = False) -> None:
-    """Show how far each view is, offline and online, and which version serves."""
+    """Show how far each view is, and which version serves. Offline and online."""
     with open_store() as store:
         views = store.status()
     if as_json:

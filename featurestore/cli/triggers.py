@@ -32,7 +32,7 @@ Name = Annotated[str, typer.Argument(help="A training pipeline.")]
 
 
 def tick(as_json: JsonFlag = False) -> None:
-    """Materialize the views that are due, join labels, look at all triggers once, and run what is to run."""
+    """Do what is due, once: materialize, join labels, train. All triggers are looked at."""
     from pipelines.triggers.starting import open_ticker
 
     with open_store() as store:
@@ -50,7 +50,7 @@ def watch(
     every: Annotated[str, typer.Option(help="How long to wait between two looks: 30s, 5m.")] = "30s",
     as_json: JsonFlag = False,
 ) -> None:
-    """Tick again and again, until SIGTERM or Ctrl-C; a run that is under way is brought to its end first."""
+    """Tick again and again, until SIGTERM or Ctrl-C. A run that is under way is brought to its end first."""
     from pipelines.triggers.starting import open_ticker
     from pipelines.triggers.watching import stopping, watch
 
@@ -80,7 +80,7 @@ def why(
     limit: Annotated[int, typer.Option(help="Events to show, the newest.", min=1)] = 20,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say why a pipeline did, or did not, retrain: what its triggers saw, what was decided, what its runs became."""
+    """Say why a pipeline did, or did not, retrain. What its triggers saw, what was decided, what its runs became."""
     from pipelines.rooms import PipelineRooms
     from pipelines.triggers.explaining import explain
     from pipelines.triggers.plans import current_plans
@@ -107,7 +107,7 @@ def backtest(
     every: Annotated[str, typer.Option(help="How often to look, beside the times of schedules: 1h, 1d.")] = "1d",
     as_json: JsonFlag = False,
 ) -> None:
-    """Say when the triggers of a pipeline would have retrained it, on the rows, predictions and labels there are."""
+    """Say when triggers would have retrained a pipeline. On the rows, predictions and labels that there are."""
     from pipelines.rooms import PipelineRooms
     from pipelines.triggers.backtest import backtest as replay
     from pipelines.triggers.plans import current_plans

@@ -27,7 +27,7 @@ def rollback(
     to: Annotated[int | None, typer.Option(help="The version; by default the one that served before.", min=1)] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Let an earlier version of a view serve again, until the view is applied anew or switched."""
+    """Let an earlier version of a view serve again. It does until the view is applied anew or switched."""
     with open_store() as store:
         moves = store.rollback(view, to, reason=reason)
         statuses = [status for status in store.status() if status.view == view]
@@ -37,7 +37,7 @@ def rollback(
 
 
 def switch(view: View, reason: Reason, as_json: JsonFlag = False) -> None:
-    """Let the applied version of a view serve now, though it was rolled back or holds less than the one that serves."""
+    """Let the applied version of a view serve now. It may have been rolled back, or hold less than another."""
     with open_store() as store:
         moves = store.switch(view, reason=reason)
     _print_moves(moves, as_json)

@@ -46,6 +46,15 @@ def test_a_command_explains_itself_and_its_parameters(name: str) -> None:
     assert unexplained == []
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_command_does_fits_beside_its_name_in_a_list_of_80_columns(name: str) -> None:
+    group = name.rpartition(" ")[0]
+    widest = max(len(other.rpartition(" ")[2]) for other in COMMANDS if other.rpartition(" ")[0] == group)
+    summary = COMMANDS[name].get_short_help_str(80 - len("  ") - widest - len("    "))
+    assert summary.endswith(".")
+    assert not summary.endswith("...")
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"init"}))
 def test_a_command_can_answer_in_json(name: str) -> None:
     options = [option for parameter in COMMANDS[name].params for option in parameter.opts]
