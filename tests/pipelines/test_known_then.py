@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,9 +25,10 @@ from pipelines.ledger import versions
 from pipelines.ledger.records import CodeVersion, Decision, ModelState, ModelVersion, Run, RunState, Verdict
 from pipelines.ledger.versions import AliasChange
 from pipelines.models.document import ModelDocument
-from pipelines.prediction.labels import record_labels
+from pipelines.prediction.labels import record_labels, recorded_labels
 from pipelines.prediction.past import Logged, PredictionPast
 from pipelines.rooms import PipelineRooms, predictions_folder
+from pipelines.steps.extract import examples_known_since, known_examples
 from pipelines.triggers.backtest import backtest
 from pipelines.triggers.judging import live_judged, past_judged
 from pipelines.triggers.plans import TriggerPlan, current_plans
@@ -306,6 +307,32 @@ def test_without_predictions_a_backtest_says_so(march: History) -> None:
     (march.shop.root / "answers.parquet").unlink()  # which nobody needs then
     report = backtest(march.shop.store, march.plan, (us("03-01 00:00"), us("03-12 00:00")), DAY)
     assert (report.logged, report.runs) == (Logged(0), ())
+
+
+def test_of_labels_that_name_one_prediction_the_one_known_last_counts(history: History) -> None:
+    history.champions = [(us("02-28 18:00"), 1, us("02-28 12:00"))]
+    history.predictions = [Predicted(1, 1, us("03-01 01:00"), 0.9, us("03-01 01:00"))]
+    history.come_to(us("03-09 00:00"))
+    name, known = f"{us('03-01 01:00'):x}-1-1-0", ["03-03 00:00", "03-04 00:00", "03-04 00:00", "03-02 00:00"]
+    frame = pl.DataFrame(
+        {"prediction_id": [name] * 4, "bad": [0, 0, 1, 0], "known_at": [to_datetime(us(at)) for at in known]}
+    )
+    found = record_labels(history.shop.store, "risk", frame)
+    assert (found.labels, found.joined, found.new) == (4, 1, 1)
+    rows = recorded_labels(predictions_folder(history.shop.store), "risk").rows()
+    assert rows == [(name, 1.0, to_datetime(us("03-04 00:00")))]
+
+
+def test_an_example_is_known_once_it_has_been_and_while_it_is_not_too_old(history: History) -> None:
+    at = us("03-01 00:00")
+    history.answer([Answer(1, at, at, 1), Answer(2, at, at + DAY, 1), Answer(3, at, at + DAY + 1, 1)])
+    store, pipeline = history.shop.store, replace(history.rooms.pipeline("risk"), window=timedelta(days=1))
+    found = examples_known_since(store, pipeline, us("03-09 00:00"), "since")
+    assert found.select("user", "since").rows() == [(1, to_datetime(at + 1)), (2, to_datetime(at + DAY))]
+    for user, instant in ((1, at + 1), (2, at + DAY)):  # as a look at these instants says
+        assert user in known_examples(store, pipeline, instant)["user"]
+        assert user not in known_examples(store, pipeline, instant - 1)["user"]
+    assert 3 not in known_examples(store, pipeline, at + DAY + 1)["user"]
 
 
 RULE = PerformanceDrop("accuracy", below=0.6, windows=3, window=timedelta(hours=6), min_coverage=0.5, min_rows=1,
