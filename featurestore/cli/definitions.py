@@ -121,7 +121,11 @@ def print_waiting(waiting: Sequence[Waiting]) -> None:
 def _cost(cost: Cost | None) -> str:
     if cost is None:
         return ""
-    return f", {cost.rows:,} rows, about {cost.seconds:,.0f} s ({cost.basis})" if cost.rows else ", no rows to read"
+    if not cost.rows:
+        return ", no rows to read"
+    rows = "1 row" if cost.rows == 1 else f"{cost.rows:,} rows"
+    seconds = "less than 1 s" if cost.seconds < 1 else f"about {cost.seconds:,.0f} s"
+    return f", {rows}, {seconds} ({cost.basis})"
 
 
 def _labels() -> tuple[tuple[str, str], ...]:

@@ -32,7 +32,7 @@ def items(shop: Path) -> int:
 def test_a_change_is_planned_applied_built_and_rolled_back(shop: Path) -> None:
     said = run(shop, "plan")
     assert "~ last v1 -> v2  ~items; must be backfilled; touches service buyer" in said
-    assert "To materialize: last, 3 rows, about 0 s (500,000 rows/s, the default)." in said
+    assert "To materialize: last, 3 rows, less than 1 s (500,000 rows/s, the default)." in said
     assert "last serves v1: nothing of it is materialized; run `featurestore materialize`." in run(shop, "apply")
     assert "last v2 does not serve: nothing of it is materialized" in run(shop, "status")
     assert items(shop) == 2
