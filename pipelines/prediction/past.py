@@ -57,7 +57,7 @@ class _Window:
     told: LiveWindow | None = None
 
     def at(self, at_us: int) -> LiveWindow | None:
-        """As it was known at an instant; None while no prediction was."""
+        """As it was known at an instant; None before it is ripe."""
         place = int(np.searchsorted(self.marks, at_us, side="right"))
         if place != self.place:
             self.place, self.told = place, next(windows_at(at_us, self._known(at_us), self.rule), None)
