@@ -43,8 +43,9 @@ def print_text(text: str, markup: bool = False) -> None:
 
 
 def print_json(value: object) -> None:
-    """One JSON document on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """One JSON document on stdout; signs that its encoding lacks are escaped, so that nothing is lost."""
+    knows_all = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=not knows_all))
 
 
 def print_error(error: FeatureStoreError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -36,6 +37,8 @@ def test_an_output_that_knows_ascii_alone_gets_another_sign(shop: Path) -> None:
     done = _alone(shop, "stats", "last_purchase", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "?" in done.stdout
+    done = _alone(shop, "sql", "SELECT '5 €' AS price", "--json", PYTHONIOENCODING="latin-1")
+    assert json.loads(done.stdout) == [{"price": "5 €"}]
 
 
 def test_what_no_room_foresaw_is_never_taken_for_a_gate_that_refused(
