@@ -154,7 +154,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, _: str) -> None:
         """What arrived cannot be parsed, or has a head that is too large; what came before it is answered first."""
-        if self._arrived is not None:
+        while self._arrived is not None:  # the next one in line, when one is answered
             self._begin(*self._arrived)
         self._end(_LONG if self._is_long else _WRONG)
 

@@ -121,7 +121,8 @@ def test_a_head_has_64_kib_however_it_arrives(
 
 @pytest.mark.parametrize("wrong", [b"\x16\x03\x01 not HTTP\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
 def test_what_came_before_nonsense_is_answered(server: Running, wrong: bytes) -> None:
-    assert exchanged(server, HEALTH + b"\r\n" + wrong) == [200, 400]
+    for before in range(4):
+        assert exchanged(server, (HEALTH + b"\r\n") * before + wrong) == [200] * before + [400]
 
 
 @pytest.mark.parametrize(
