@@ -74,7 +74,8 @@ class UnknownNameError(FeatureStoreError):
         self.kind = kind
         self.name = name
         self.available = closest_first(name, available)
-        listing = ", ".join(self.available[:10]) or "none"
+        declared = "; run `featurestore apply` if it is declared" if kind in ("service", "view") else ""
+        listing = ", ".join(self.available[:10]) or f"none{declared}"
         more = f" and {len(self.available) - 10} more" if len(self.available) > 10 else ""
         place = f" in {where}" if where else ""
         super().__init__(f"There is no {kind} '{name}'{place}. Available: {listing}{more}.")

@@ -188,7 +188,7 @@ class History(Keeping):
             if isinstance(named, str) and (named in found.views or named in found.on_demand):
                 message = f"'{named}' is a view, not a service; write '{named}:*' for all of its features."
                 raise InputError(message) from error
-            raise explained(error, named, self.catalog(), self.waiting()) from error
+            raise explained(error, named, self.catalog(), self.waiting) from error
 
     @cached_property
     def datasets(self) -> Datasets:

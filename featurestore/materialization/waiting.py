@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from featurestore.errors import FeatureStoreError, NotServingError, UnknownNameError
@@ -41,16 +41,22 @@ def waiting_objects(state: RegistryState, switcher: Switcher) -> tuple[Waiting, 
 
 
 def explained(
-    error: UnknownNameError, asked: str | tuple[str, ...], applied: Catalog, waiting: Collection[Waiting]
+    error: UnknownNameError,
+    asked: str | tuple[str, ...],
+    applied: Catalog,
+    waiting: Callable[[], Collection[Waiting]],
 ) -> FeatureStoreError:
-    """The error for features that do not serve: another one when they are applied, and wait."""
+    """The error for features that do not serve: another one when they are applied, and wait.
+
+    What waits is looked up only then, for that takes the online store.
+    """
     try:
         selection = select(asked, applied)
     except UnknownNameError:
         return error
     computed = {member.view for member in selection.members if isinstance(member, OnDemandMember)}
     involved = {*view_members(selection, applied), *computed, selection.service}
-    reasons = "; ".join(f"{_listed([(w.kind, w.name)])}: {w.reason}" for w in waiting if w.name in involved)
+    reasons = "; ".join(f"{_listed([(w.kind, w.name)])}: {w.reason}" for w in waiting() if w.name in involved)
     return NotServingError(
         f"'{selection.label}' is applied and does not serve yet ({reasons}). Before that, a version can be asked for: "
         "view@2:feature, with from_source=True when it is not built."

@@ -41,6 +41,15 @@ def test_an_output_that_knows_ascii_alone_gets_another_sign(shop: Path) -> None:
     assert json.loads(done.stdout) == [{"price": "5 €"}]
 
 
+def test_a_name_that_is_not_applied_is_told_whatever_the_online_store_does(shop: Path, tmp_path: Path) -> None:
+    asked = ("historical", "buyer", "--spine", "data/labels.parquet")
+    done = _alone(shop, *asked, FEATURESTORE_ONLINE__URL="redis://127.0.0.1:1")
+    assert (done.returncode, done.stderr) == (2, "There is no service 'buyer'. Available: buyer_v1.\n")
+    run(tmp_path, "init", "new")
+    said = run(tmp_path / "new", "online", "buyer_v1", "--entity", "customer=c01", code=2)
+    assert said == "There is no service 'buyer_v1'. Available: none; run `featurestore apply` if it is declared.\n"
+
+
 def test_what_no_room_foresaw_is_never_taken_for_a_gate_that_refused(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
