@@ -223,8 +223,8 @@ def _inference(inference: Inference) -> Iterator[Route]:
     """The Open Inference Protocol."""
     told, scope = documents, Scope.PREDICT
     yield Route("GET", "/v2", scope, hot=inference.server, document=told.INFERENCE_SERVER)
-    yield Route("GET", "/v2/health/live", Scope.OPEN, hot=inference.server_live, document=told.INFERENCE_LIVE)
-    yield Route("GET", "/v2/health/ready", Scope.OPEN, hot=inference.server_ready, document=told.INFERENCE_READY)
+    yield Route("GET", "/v2/health/live", scope, hot=inference.server_live, document=told.INFERENCE_LIVE)
+    yield Route("GET", "/v2/health/ready", scope, hot=inference.server_ready, document=told.INFERENCE_READY)
     for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
         yield Route("GET", path, scope, hot=inference.model, document=told.INFERENCE_MODEL)
         yield Route("GET", f"{path}/ready", scope, hot=inference.ready, document=told.INFERENCE_MODEL_READY)

@@ -134,17 +134,18 @@ def test_a_server_of_a_cluster_that_hangs_is_left_for_the_one_that_takes_over(tm
         redis_server(tmp_path / "replica", "--cluster-enabled", "yes") as replica,
         published(cluster_url(cluster)) as store,
     ):
-        other, *_, hung = cluster
+        *others, hung = cluster
         hung.ask("CONFIG", "SET", "repl-diskless-sync-delay", "0")
         for node in cluster:
             replica.ask("CLUSTER", "MEET", "127.0.0.1", node.port)
-        _until(lambda: str(replica.port) in str(other.ask("CLUSTER", "NODES")), "the others to know the replica")
         _until(lambda: _replicates(replica, hung), "the replica to have what its master has")
+        both = [hung.port, replica.port]
+        _until(lambda: all(both in _slots(node) for node in (replica, *others)), "all to know whose the slots are")
         hung.pause()
         with pytest.raises(OnlineStoreError, match=silence):
             ask(store)
         replica.ask("CLUSTER", "FAILOVER", "TAKEOVER")
-        _until(lambda: str(replica.port) in str(other.ask("CLUSTER", "SLOTS")), "the others to know")
+        _until(lambda: all([replica.port] in _slots(node) for node in others), "the others to know")
         with pytest.raises(OnlineStoreError, match=silence):
             ask(store)
         for _ in range(3):
@@ -165,6 +166,11 @@ def _replicates(replica: RedisServer, master: RedisServer) -> bool:
         state["master_link_status"] == "up"
         and state["slave_repl_offset"] == master.ask("INFO", "replication")["master_repl_offset"]
     )
+
+
+def _slots(node: RedisServer) -> list[list[int]]:
+    """For each range of slots the ports of those that have it, as one node knows them: the master's first."""
+    return [[port for _, port, *_ in servers] for _, _, *servers in node.ask("CLUSTER", "SLOTS")]
 
 
 def _until(happened: Callable[[], bool], what: str) -> None:
