@@ -19,8 +19,10 @@ from featurestore.timeline import Clock, duration_us, instant_us, present_us
 
 if TYPE_CHECKING:
     from featurestore.history import Features
+    from featurestore.materialization.publishing import Publisher
     from featurestore.materialization.rebuilding import Rebuilt
     from featurestore.materialization.report import MaterializationReport, Progress, PushReport
+    from featurestore.materialization.waiting import Waiting
     from featurestore.online.base import OnlineReads
     from featurestore.online.lookup import Lookup
     from featurestore.online.result import OnlineFeatures
@@ -217,11 +219,16 @@ class FeatureStore(History):
         return rebuilt
 
     def status(self) -> tuple[ViewStatus, ...]:
-        """How far each view is, offline and online, and what serves: one for each version in use."""
+        """How far each view is, offline and online, and what serves: one for each version in use.
+
+        While the online store does not answer, they say why instead of what is in it.
+        """
         from featurestore.status import view_statuses
 
-        publisher = self._materializer.publisher
-        return tuple(view_statuses(self.versions(), self.waiting(), self.tables, publisher, self.now_us()))
+        def ask_online() -> tuple[Publisher, Sequence[Waiting]]:
+            return self._materializer.publisher, self.waiting()
+
+        return tuple(view_statuses(self.versions(), self.tables, ask_online, self.now_us()))
 
     def statistics(
         self, view: str, start: datetime | None = None, end: datetime | None = None, *, events: bool = False

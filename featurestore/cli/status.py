@@ -47,6 +47,7 @@ def status(as_json: JsonFlag = False) -> None:
                     "online_keys": v.keys,
                     "online_in_step": v.in_step,
                     "online_lost": v.lost,
+                    "online_error": v.online_error,
                     "uses": list(v.uses),
                     "waits": v.waits,
                 }
@@ -66,6 +67,8 @@ def status(as_json: JsonFlag = False) -> None:
     for v in views:
         if v.waits is not None:
             print_text(f"{v.view} v{v.version} does not serve: {v.waits}.")
+    if (error := next((v.online_error for v in views if v.online_error is not None), None)) is not None:
+        print_text(error)
 
 
 def _row(v: ViewStatus) -> tuple[object, ...]:
@@ -92,6 +95,8 @@ def _freshness(age: Age) -> Text:
 
 
 def _online(view: ViewStatus) -> str | None:
+    if view.online_error is not None:
+        return "not known"
     if view.lost:
         return "records lost: online rebuild heals it"
     if view.keys is None:

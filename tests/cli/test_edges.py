@@ -50,6 +50,16 @@ def test_a_name_that_is_not_applied_is_told_whatever_the_online_store_does(shop:
     assert said == "There is no service 'buyer_v1'. Available: none; run `featurestore apply` if it is declared.\n"
 
 
+def test_the_status_tells_what_is_offline_while_the_online_store_is_down(shop: Path) -> None:
+    done = _alone(shop, "status", "--json", FEATURESTORE_ONLINE__URL="redis://127.0.0.1:1")
+    [view] = json.loads(done.stdout)
+    assert (done.returncode, view["rows"], view["online_keys"]) == (0, 600, None)
+    assert "redis://127.0.0.1:1 is not running there" in view["online_error"]
+    told = _alone(shop, "status", FEATURESTORE_ONLINE__URL="redis://127.0.0.1:1").stdout
+    assert "not known" in told
+    assert view["online_error"] in " ".join(told.split())
+
+
 def test_what_no_room_foresaw_is_never_taken_for_a_gate_that_refused(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

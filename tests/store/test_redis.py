@@ -10,6 +10,7 @@ import pytest
 
 from featurestore.errors import NotPublishedError, RecordsLostError
 from featurestore.store import FeatureStore
+from featurestore.timeline import instant_us
 from tests.online.servers import RedisServer, redis_server
 from tests.store.projects import PURCHASES, day, make_project, open_project
 
@@ -78,6 +79,25 @@ def test_a_store_that_lost_records_is_noticed_and_rebuilt(store: FeatureStore, s
     [rebuilt] = store.rebuild_online(["last"])
     assert rebuilt.records == 2
     assert found(store) == [30.0, 20.0, None]
+
+
+def test_the_status_tells_what_is_offline_while_the_server_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_server(tmp_path / "redis") as own:
+        monkeypatch.setenv("FEATURESTORE_ONLINE__URL", own.url)
+        with make_project(tmp_path / "project", PURCHASES, purchases=FIRST) as store:
+            store.apply()
+            store.materialize(end=day(4))
+            own.kill()
+            with open_project(store.root) as fresh:
+                for asked in (store, fresh):
+                    [view] = asked.status()
+                    assert (view.rows, view.watermark_us) == (3, instant_us(day(4), "W"))
+                    assert (view.keys, view.in_step, view.lost) == (None, False, False)
+                    assert own.url in str(view.online_error)
+                own.start_again()
+                assert [view.online_error for view in (*store.status(), *fresh.status())] == [None, None]
 
 
 def test_a_run_heals_a_store_that_lost_records(store: FeatureStore, server: RedisServer) -> None:
