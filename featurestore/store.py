@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -193,7 +194,7 @@ class FeatureStore(History):
 
         It reads through `reads`, by default from the online store.
         """
-        from featurestore.on_demand import evaluate
+        from featurestore.on_demand import evaluate, without_unread
         from featurestore.online.lookup import Lookup
         from featurestore.project.functions import resolve_functions
 
@@ -201,6 +202,7 @@ class FeatureStore(History):
         plan = build_lookup_plan(selection, catalog, self.configuration.project)
         resolve_functions(plan.on_demand, self.root, self.configuration.definitions)
         log = self.served.of(plan, selection.service, catalog) if self.served and selection.service else None
+        plan = replace(plan, on_demand=tuple(without_unread(step) for step in plan.on_demand))
         return Lookup(plan, reads or self.online, evaluate, self.now_us, log)
 
     def rebuild_online(self, views: Sequence[str] | None = None, *, check: bool = True) -> tuple[Rebuilt, ...]:

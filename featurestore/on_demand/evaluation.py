@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 
 from featurestore.arrow import polars_type
 from featurestore.dtypes import DType
 from featurestore.errors import InputError, UnknownNameError
-from featurestore.on_demand.expressions import parse_expression, reason
+from featurestore.on_demand.expressions import columns_read, parse_expression, reason
 from featurestore.on_demand.functions import find_function
 from featurestore.plan.on_demand import Expressions, Function, OnDemandStep
 
@@ -30,6 +31,22 @@ def evaluate(steps: Sequence[OnDemandStep], frame: pl.DataFrame) -> pl.DataFrame
         computed = compute(step, step_inputs(step, frame))
         frame = frame.hstack([computed[feature].alias(name) for feature, name, _ in step.outputs])
     return frame
+
+
+def without_unread(step: OnDemandStep) -> OnDemandStep:
+    """The step with those of its inputs alone that its expressions read; a function is given all.
+
+    It computes the same: a lookup of few rows spends most of its time on making columns.
+    """
+    if not isinstance(step.computation, Expressions):
+        return step
+    read: set[str] = set()
+    for _, text in step.computation.features:
+        columns = columns_read(text)
+        if columns is None:
+            return step
+        read.update(columns)
+    return replace(step, inputs=tuple(given for given in step.inputs if given[0] in read))
 
 
 def step_inputs(step: OnDemandStep, frame: pl.DataFrame) -> pl.DataFrame:

@@ -52,6 +52,12 @@ def parse_expression(text: str) -> pl.Expr:
         ) from error
 
 
+def columns_read(text: str) -> list[str] | None:
+    """The columns that an expression in such a text reads; None when what there is decides: `pl.all()`, a selector."""
+    expression = parse_expression(text)
+    return None if expression.meta.has_multiple_outputs() or "Selector" in text else expression.meta.root_names()
+
+
 def output_types(expressions: Mapping[str, pl.Expr], inputs: Mapping[str, DType]) -> dict[str, DType]:
     """The logical type of each feature, from evaluating its expression on no rows.
 

@@ -71,6 +71,7 @@ class Lookup:
         self._namespaces = [view.namespace for view in plan.views]
         self._encoders, self._encoder_of = _key_encoders(plan, self._key_names)
         self._published: _Published | None = None
+        self._fed = _fed(plan, self._keys) if plan.on_demand else []
         self.shape, self._order = _answer_shape(plan, self._keys)
 
     def answer(self, entities: Rows, request: Rows | None = None, at_us: int | None = None) -> OnlineFeatures:
@@ -170,11 +171,7 @@ class Lookup:
                 f"'{plan.features}' reads {wanted} from the request: give one row of it per entity row, "
                 f"found {len(given)} for {rows}."
             )
-        stored = [(column.name, column.dtype) for view in plan.views for column in view.columns]
-        series = {
-            name: pl.Series(name, values, polars_type(dtype))
-            for (name, dtype), values in zip((*self._keys, *stored), columns, strict=True)
-        }
+        series = {name: pl.Series(name, columns[place], dtype) for place, name, dtype in self._fed}
         series |= {name: request_column(name, dtype, given) for name, dtype in plan.request}
         frame = pl.DataFrame(list(series.values()))
         computed = evaluate(plan.on_demand, frame)
@@ -223,6 +220,17 @@ def _key_encoders(plan: LookupPlan, names: list[str]) -> tuple[list[tuple[KeyEnc
     different = list(dict.fromkeys(view.keys for view in plan.views))
     encoders = [(columns_encoder(keys), [names.index(name) for name, _ in keys]) for keys in different]
     return encoders, [different.index(view.keys) for view in plan.views]
+
+
+def _fed(plan: LookupPlan, keys: tuple[tuple[str, DType], ...]) -> list[tuple[int, str, pl.DataType]]:
+    """Which of the keys and view columns request-time features read, in places; all where they read none.
+
+    So a frame of them has as many rows as are asked for.
+    """
+    read = {column for step in plan.on_demand for _, column, _ in step.inputs}
+    stored = ((column.name, column.dtype) for view in plan.views for column in view.columns)
+    columns = [(place, name, polars_type(dtype)) for place, (name, dtype) in enumerate((*keys, *stored))]
+    return [column for column in columns if column[1] in read] or columns
 
 
 def _answer_shape(plan: LookupPlan, keys: tuple[tuple[str, DType], ...]) -> tuple[AnswerShape, list[int] | None]:

@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 import pytest
 
 from featurestore.dtypes import Bool, Date, DType, Float32, Float64, Int8, Int64, List, String, Timestamp
 from featurestore.errors import InputError, UnknownNameError
-from featurestore.on_demand import evaluate, expression_text, function_reference
+from featurestore.on_demand import evaluate, expression_text, function_reference, without_unread
 from featurestore.plan.on_demand import Expressions, Function, OnDemandStep
 from tests.on_demand import functions
 
@@ -72,6 +73,36 @@ def test_all_columns_means_all_inputs() -> None:
         expressions(sum=(pl.sum_horizontal(pl.all()), Float64)), inputs=(("a", "n", Int64), ("b", "n", Int64))
     )
     assert evaluate([step], FRAME)["trip__sum"].to_list() == [32.0, 40.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("expression", "read"),
+    [
+        (N.is_between(16, 19), ["n"]),
+        (pl.when(X > 1).then(N).otherwise(N + 1) > 16, ["x", "n"]),
+        (S.str.len_chars().over(N) > 1, ["n", "s"]),
+        (pl.struct("s", X).struct.field("s") == "a", ["x", "s"]),
+        (pl.lit(True), []),
+        (pl.sum_horizontal(pl.col("x", "n")) > 20, ["x", "n", "s"]),
+        (N > pl.sum_horizontal(cs.float()), ["x", "n", "s"]),
+        (pl.any_horizontal(pl.all().is_null()), ["x", "n", "s"]),
+        (pl.sum_horizontal(pl.col("^[xn]$")) > 20, ["x", "n", "s"]),
+        (N == pl.nth(1), ["x", "n", "s"]),
+    ],
+    ids=["n", "when", "over", "struct", "constant", "several", "selector", "all", "pattern", "place"],
+)
+def test_a_step_computes_the_same_without_the_inputs_that_it_does_not_read(
+    expression: pl.Expr, read: list[str]
+) -> None:
+    step = expressions(found=(expression, Bool))
+    narrow = without_unread(step)
+    assert [name for name, _, _ in narrow.inputs] == read
+    columns = [column for _, column, _ in narrow.inputs] or ["n"]
+    assert evaluate([narrow], FRAME[columns])["trip__found"].equals(evaluate([step], FRAME)["trip__found"])
+
+
+def test_a_function_is_given_all_inputs() -> None:
+    assert without_unread(function(functions.double)).inputs == (("x", "x", Float64),)
 
 
 def test_no_step_changes_nothing() -> None:

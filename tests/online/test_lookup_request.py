@@ -42,7 +42,7 @@ class TestRequestTime:
 
     @staticmethod
     def evaluate(steps: Sequence[OnDemandStep], frame: pl.DataFrame) -> pl.DataFrame:
-        assert frame.schema == {"user": pl.Int64, "spend": pl.Float64, "hour": pl.Int64}
+        assert frame.schema == {"spend": pl.Float64, "hour": pl.Int64}  # what is read, no join key
         return frame.with_columns(late=pl.col("hour") * pl.col("spend"))
 
     @pytest.fixture
@@ -97,6 +97,14 @@ class TestRequestTime:
         plan = replace(self.PLAN, views=(), outputs=(("late", Float64),))
         lookup = Lookup(plan, MemoryOnlineStore(), lambda steps, frame: frame.with_columns(late=pl.col("hour") * 1.0))
         assert lookup.answer([], [{"hour": 1}, {"hour": 2}]).to_dict() == {"late": [1.0, 2.0]}
+
+    def test_what_reads_nothing_is_computed_for_each_row(self) -> None:
+        step = replace(self.STEP, inputs=())
+        plan = replace(self.PLAN, on_demand=(step,), request=())
+        store = published(STATS, {1: [(10, None, 1.5)]})
+        lookup = Lookup(plan, store, lambda steps, frame: frame.with_columns(late=pl.lit(7.0)))
+        answer = lookup.answer([{"user": 1}, {"user": 2}], at_us=NOW_US)
+        assert answer.to_dict() == {"user": [1, 2], "late": [7.0, 7.0], "spend": [1.5, None]}
 
     def test_a_plan_with_request_time_features_needs_an_evaluator(self) -> None:
         with pytest.raises(ConfigurationError, match="'svc' has request-time features"):
