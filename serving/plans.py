@@ -100,5 +100,5 @@ class Plans:
                     services[name] = old.services[name]
                 kept = "its last compiled plan goes on serving" if name in services else "it cannot be served"
                 log.error("Service '%s' of revision %d does not compile, so %s: %s", name, revision, kept, error)
-        log.info("Serving revision %d: %d services.", revision, len(services))
+        log.info("Serving revision %d; services: %d.", revision, len(services))
         return State(token, revision, catalog, services, faults)

@@ -217,7 +217,7 @@ def test_what_is_applied_is_taken_up_though_nobody_asks(project: FeatureStore) -
         define(project.root, PAIRS.format(offset=0) + 'half = FeatureService("half", features=[pair[["left"]]])\n')
         with open_project(project.root) as store:
             store.apply()
-        wait_for(lambda: "Serving revision 2: 2 services" in server.log.read_text(), "the new revision")
+        wait_for(lambda: "Serving revision 2; services: 2" in server.log.read_text(), "the new revision")
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers through /proc")
