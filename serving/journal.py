@@ -19,6 +19,7 @@ from serving.routes import Route, Scope
 
 log = logging.getLogger("featurestore.serving")
 
+_LONGEST_NAME = 200  # as much of a name as is kept: who is refused must not fill the disk
 _WRITES = frozenset({Scope.PUSH, Scope.ADMIN})
 
 
@@ -34,7 +35,7 @@ class Journal:
         if route is not None and route.scope in _WRITES:
             said = {
                 "route": f"{route.method} {route.path}",
-                **request.path,
+                **{name: value[:_LONGEST_NAME] for name, value in request.path.items()},
                 "status": status,
                 "seconds": round(seconds, 6),
             }

@@ -24,6 +24,7 @@ GRANTED = (Scope.FEATURES_READ, Scope.PREDICT, Scope.PUSH, Scope.ADMIN)
 _PREFIX = "fs"
 _SECRET_BYTES = 32
 _ID_BYTES = 6
+_LAST_US = 253_402_300_799_999_999  # of the year 9999, the last that can be shown
 _NOBODY = hashlib.sha256(b"no such key").hexdigest()
 
 metadata = MetaData()
@@ -95,6 +96,8 @@ class Keys:
         now = self._now_us()
         if expires_at_us is not None and expires_at_us <= now:
             raise InputError(f"A key that expires at {format_instant(expires_at_us)} is expired; give a later instant.")
+        if expires_at_us is not None and expires_at_us > _LAST_US:
+            raise InputError("A key cannot expire after the year 9999; leave its expiry out to make it good for ever.")
         identity, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
         limited = None if views is None else sorted(set(views))
         with self._database.writing(metadata) as connection:

@@ -27,7 +27,8 @@ class ModelPages:
         """One model."""
         state = await self._present()
         if name not in state.champions:
-            raise UnknownNameError("model", name, state.champions)
+            told = [model for model in state.champions if _is_told(state, model, limit_of(asked))]
+            raise UnknownNameError("model", name, told)
         if not _is_told(state, name, limit_of(asked)):
             raise beyond(name)
         return _model(name, state)

@@ -43,6 +43,9 @@ _LONG = _ending(
 )
 _ENDLESS = _ending(b"413 Content Too Large", "TooLarge", "The body takes too many bytes to send; ask in smaller parts.")
 _WRONG = _ending(b"400 Bad Request", "BadRequest", "This is no HTTP/1.1 request.")
+_AMBIGUOUS = _ending(
+    b"400 Bad Request", "BadRequest", "The request has two Host or Authorization headers, or asks for a tunnel."
+)
 
 
 def _without_upgrade(data: bytes) -> bytes:
@@ -54,8 +57,14 @@ def _without_upgrade(data: bytes) -> bytes:
     return _UPGRADE_HEADER.sub(b"", head + end[:2]) + end[2:] + rest
 
 
-class _LongHeadError(Exception):
-    """A head is too large."""
+class _HeadError(Exception):
+    """A head is too large, asks for a tunnel, or can be read in two ways."""
+
+
+def _is_ambiguous(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a field that must stand once stands twice: another one may be read by a proxy than by us."""
+    names = [name for name, _ in headers]
+    return len(set(names)) < len(names) and (names.count(b"host") > 1 or names.count(b"authorization") > 1)
 
 
 class WholeExchange:
@@ -121,7 +130,7 @@ class Protocol(HttpToolsProtocol):
         self._head_size = 0
         self._body_size = 0  # as it is sent: with its framing, and with headers that come after it
         self._may_be_long = False  # a head that is whole now: it came in parts, or with much else
-        self._is_long = False
+        self._fault = _WRONG  # of a head that is not taken
         self._is_parsing = False
         self._is_ending = False
         self._arrived: tuple[RequestResponseCycle, Any] | None = None  # a request whose head was just parsed
@@ -156,7 +165,7 @@ class Protocol(HttpToolsProtocol):
         """What arrived cannot be parsed, or has a head that is too large; what came before it is answered first."""
         while self._arrived is not None:  # the next one in line, when one is answered
             self._begin(*self._arrived)
-        self._end(_LONG if self._is_long else _WRONG)
+        self._end(self._fault)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -164,11 +173,19 @@ class Protocol(HttpToolsProtocol):
         self._head_size = 0
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field arrived; those behind a body are passed over: they must not replace what stands before it."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """The head is whole; one that is too large ends the parsing."""
+        """The head is whole; one that is too large, or names its host or its key twice, ends the parsing."""
         if self._may_be_long and self._size_of_head() > HEAD_BYTES:
-            self._is_long = True
-            raise _LongHeadError
+            self._fault = _LONG
+            raise _HeadError
+        if self.parser.get_method() == b"CONNECT" or _is_ambiguous(self.headers):
+            self._fault = _AMBIGUOUS
+            raise _HeadError
         self._in_head = False
         self._in_body = True
         self._body_size = 0

@@ -9,16 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from featurestore.errors import InputError
+from featurestore.errors import InputError, UnknownNameError
 from featurestore.materialization.report import PushReport, push_document
 from featurestore.materialization.targets import Targets, push_targets
 from featurestore.plan.views import declared_types
 from featurestore.project.pushed import rows_from_json
 from featurestore.store import FeatureStore
-from serving.access import check_limited
+from serving.access import check_limited, discreet
 from serving.bodies import parsed
 from serving.exchange import ARROW, Answer, Request
-from serving.incoming import read_table
+from serving.incoming import check_cells, read_table
 
 Columns = Mapping[str, Sequence[object]]
 
@@ -42,9 +42,13 @@ _feast_push = msgspec.json.Decoder(FeastPush).decode
 
 
 class Push:
-    """Pushes in `pool`: a commit takes too long for the event loop."""
+    """Pushes in `pool`: a commit takes too long for the event loop.
+
+    A push has at most as many values, nulls among them, as its body may have bytes: what is small on its way stays so.
+    """
 
     def __init__(self, store: FeatureStore, pool: ThreadPoolExecutor) -> None:
+        self._cells = store.configuration.serving.body_bytes
         self._store = store
         self._pool = pool
 
@@ -63,7 +67,7 @@ class Push:
         name = request.path["view"]
         if request.headers.get(b"content-type", b"").startswith(ARROW):
             self._targets(name, request)
-            report = self._store.push(name, read_table(request.body))
+            report = self._store.push(name, read_table(request.body, self._cells))
         else:
             report = self._push_json(name, parsed(_rows, request.body).rows, request)
         return Answer(msgspec.json.encode(push_document(report)))
@@ -78,11 +82,15 @@ class Push:
         targets = self._targets(name, request)
         types = declared_types(targets.source, [target.record for target in targets.tables])
         given = _transposed(rows) if isinstance(rows, Mapping) else rows
+        check_cells(len(given), len({column for row in given for column in row}), self._cells)
         return self._store.push(name, rows_from_json(given, types, "The rows"))
 
     def _targets(self, name: str, request: Request) -> Targets:
         """What the push reaches; raises Refused when the caller's key is not limited to all of it."""
-        targets = push_targets(name, self._store.versions(), self._store.registry.view_versions())
+        try:
+            targets = push_targets(name, self._store.versions(), self._store.registry.view_versions())
+        except UnknownNameError as error:
+            raise discreet(request, (name,), error) from error
         check_limited(request, None, {target.record.name for target in targets.tables})
         return targets
 

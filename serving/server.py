@@ -7,6 +7,7 @@ import logging
 import logging.config
 import os
 import socket
+import ssl
 import tempfile
 import time
 from collections.abc import Callable
@@ -39,9 +40,10 @@ def serve(settings: Serving, announce: Callable[[str], None], *, has_keys: bool 
 
     `announce` is called with the URL when the socket is open. The project is the one that FEATURESTORE_ROOT names.
     `has_keys`: a key was made, so that requests need one. Raises ConfigurationError for an address that would be open
-    to others without keys, or without TLS.
+    to others without keys, or without TLS, and for a certificate that cannot be used.
     """
     check_address(settings, has_keys=has_keys)
+    _check_tls(settings)
     logging.config.dictConfig(LOGGING)
     config = Config(
         "serving.app:worker",
@@ -89,6 +91,20 @@ def check_address(settings: Serving, *, has_keys: bool) -> None:
             f"{what}, and without TLS keys could be read on the way. Give --tls-certificate and --tls-key, or "
             "--behind-proxy when a proxy in front of this server ends TLS."
         )
+
+
+def _check_tls(settings: Serving) -> None:
+    """Refuse a certificate and a key that no worker could use."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"The certificate '{certificate}' with the key '{key}' cannot be used for TLS: {error}. Give two files in "
+            "PEM that belong together, the key without a passphrase."
+        ) from error
 
 
 def _is_loopback(host: str) -> bool:

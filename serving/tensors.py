@@ -28,6 +28,7 @@ TEXT = "BYTES"
 Column = list[JsonValue]
 
 _SIZE = "binary_data_size"
+_MOST_DIGITS = 18
 _NUMPY = {
     "BOOL": "?", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "UINT8": "<u1", "UINT16": "<u2",
     "UINT32": "<u4", "UINT64": "<u8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
@@ -84,10 +85,13 @@ def parsed(request: Request) -> tuple[InferenceRequest, dict[str, Column]]:
     body, raw = request.body, b""
     given = request.headers.get(HEADER_LENGTH)
     if given is not None:
-        if not given.isdigit() or int(given) > len(body):
+        if not given.isdigit() or len(given) > _MOST_DIGITS or int(given) > len(body):
             raise bad_request("Inference-Header-Content-Length is not the length of the JSON in the body.")
         body, raw = body[: int(given)], body[int(given) :]
     asked = bodies.parsed(_decode, body)
+    wanted = [output.name for output in asked.outputs or ()]
+    if len(set(wanted)) < len(wanted):
+        raise bad_request("An output is asked for twice; name each once.")
     columns: dict[str, Column] = {}
     at = 0
     for tensor in asked.inputs:

@@ -8,6 +8,8 @@ _WITHOUT_SECRETS = ("lmdb", "memory")
 def without_secrets(url: str) -> str:
     """Where a store is, without user, password and options; the scheme alone where these cannot be told apart."""
     scheme, separator, rest = url.partition("://")
+    if not separator:
+        return f"...{url[url.rindex('@') :]}" if "@" in url else url
     if scheme in _WITHOUT_SECRETS:
         return url
     location, _, options = rest.partition("?")

@@ -195,10 +195,13 @@ def reference(view: str, version: int | None = None) -> str:
     return view if version is None else f"{view}@{version}"
 
 
+_MOST_DIGITS = 9  # of a version
+
+
 def parse_reference(text: str) -> tuple[str, int | None]:
     """The view and version that a reference names; what is no version stays part of the name."""
     view, _, version = text.partition("@")
-    return (view, int(version)) if version.isdecimal() else (text, None)
+    return (view, int(version)) if version.isdecimal() and len(version) <= _MOST_DIGITS else (text, None)
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="request"):

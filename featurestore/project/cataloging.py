@@ -17,6 +17,9 @@ from featurestore.project.records import record_of
 Pinned = Callable[[ViewRecord, int], ViewRecord]  # from a view as it is declared to one of its versions
 
 
+_READ_BY_NAME = ("view", "on_demand", "service")  # share their names: a key is limited to some of them
+
+
 def _unversioned(view: ViewRecord, version: int) -> ViewRecord:
     raise UnknownNameError("version of view", reference(view.name, version), ())
 
@@ -26,9 +29,9 @@ def declared_catalog(
 ) -> Catalog:
     """The catalog of all declarations and of what they refer to; raises DefinitionError with every fault.
 
-    The engine types aggregations by their source, `pinned` finds versions. Faults: two objects of one kind with one
-    name, SQL or a contract or a function that cannot be used, an aggregation that does not fit its source, a pinned
-    version that does not exist or lacks what is asked of it.
+    The engine types aggregations by their source, `pinned` finds versions. Faults: two objects of one kind, or a
+    view and a service, with one name, SQL or a contract or a function that cannot be used, an aggregation that does
+    not fit its source, a pinned version that does not exist or lacks what is asked of it.
     """
 
     def recorded(view: str, version: int | None) -> ViewRecord:
@@ -58,7 +61,7 @@ def declared_catalog(
         except FeatureStoreError as error:
             faults.append(_fault(declaration, f"{kind} '{declaration.name}': {error}", root))
             continue
-        for other_kind in ("view", "on_demand") if kind in ("view", "on_demand") else (kind,):
+        for other_kind in _READ_BY_NAME if kind in _READ_BY_NAME else (kind,):
             other = named.get((other_kind, declaration.name))
             if other is not None and other[1] != record:
                 faults.append(_fault(declaration, _twice(declaration, other[0], root), root))

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from featurestore.errors import ConfigurationError, InputError, closest_first
+from featurestore.online.shown import without_secrets
 from featurestore.timeline import parse_duration
 
 FILE_NAME = "featurestore.toml"
@@ -284,7 +285,9 @@ def _sentence(file: Path, environment: Mapping[str, str], fault: Mapping[str, ob
         return f"{given}: there is no setting '{key}'. Settings: {', '.join(names[:8])} and {len(names) - 8} more."
     if fault["type"] == "missing":
         return f"{path}: '{key}' is missing; add it, such as {key} = \"flights\"."
-    found = f", found {fault['input']!r}" if not isinstance(fault["input"], dict) else ""
+    given = fault["input"]
+    shown = repr(without_secrets(given) if isinstance(given, str) and "@" in given else given)  # may be a URL
+    found = f", found {shown}" if not isinstance(given, dict) else ""
     return f"{path}: {key}: {str(fault['msg']).removeprefix('Value error, ')}{found}."
 
 

@@ -29,7 +29,10 @@ def pushed_scan(frame: object, source: SourceRecord, views: Iterable[ViewRecord]
         table = as_table(frame, "What to push")
         if not table.num_columns:
             raise InputError("What to push has no rows; give at least one.")
-        return FrameScan(source.name, ipc_stream(table))
+        try:
+            return FrameScan(source.name, ipc_stream(table))
+        except pa.ArrowException as error:
+            raise InputError(f"What to push cannot be read: {error}.") from error
     path = Path(frame).absolute()
     if not path.is_file():
         raise InputError(f"There is no file {path} to push; give the path of a Parquet, CSV or JSON lines file.")

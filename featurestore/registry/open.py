@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurestore.errors import ConfigurationError
+from featurestore.online.shown import without_secrets
 from featurestore.registry.base import Registry
 from featurestore.timeline import Clock
 
@@ -25,7 +26,8 @@ def open_database(url: str, root: Path) -> Database:
     scheme, _, path = url.partition("://")
     if scheme != "sqlite" or not path.strip("/"):
         raise ConfigurationError(
-            f"registry.url '{url}' is not supported: write sqlite:///data/registry.db (PostgreSQL is not built yet)."
+            f"registry.url '{without_secrets(url)}' is not supported: write sqlite:///data/registry.db (PostgreSQL is "
+            "not built yet)."
         )
     from featurestore.registry.database import Database
 
