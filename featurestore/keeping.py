@@ -64,9 +64,9 @@ class Keeping(Rooms):
     def _sweepers(self, retain_us: int) -> Sequence[Sweeper]:
         """In the order in which they run."""
         from featurestore.audit.records import LogFiles
-        from featurestore.online.shown import without_secrets
         from featurestore.upkeep import sweepers
         from featurestore.upkeep.needs import Needs
+        from featurestore.urls import without_secrets
 
         retention = duration_us(parse_duration(self.configuration.audit.retention))
         settings = self.configuration.predictions

@@ -77,17 +77,12 @@ def _is_scalar(kind: pa.DataType) -> bool:
 
 def _is_text(kind: pa.DataType) -> bool:
     types = pa.types
-    return (
-        types.is_string(kind)
-        or types.is_large_string(kind)
-        or types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or _is_view(kind)
-    )
+    ours = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary, _is_view)
+    return any(is_one(kind) for is_one in ours)
 
 
 def _is_view(kind: pa.DataType) -> bool:
-    return pa.types.is_string_view(kind) or pa.types.is_binary_view(kind)
+    return bool(pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
 
 
 def _decoded(array: pa.Array) -> int:

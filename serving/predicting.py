@@ -72,6 +72,8 @@ class Predicting:
         at_us = instant(question.at)
 
         def predicted(live: Live) -> Answer:
+            if question.features and live.answering.width > self._sizes.features:
+                raise too_many("features", live.answering.width, self._sizes.features)
             found = self.predict(live, question.entities, question.request, at_us)
             return Answer(_written(found, features=question.features))
 

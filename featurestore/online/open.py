@@ -6,7 +6,7 @@ from pathlib import Path
 
 from featurestore.errors import ConfigurationError
 from featurestore.online.base import OnlineStore
-from featurestore.online.shown import without_secrets
+from featurestore.urls import without_secrets
 
 _KNOWN = "lmdb://<directory>, memory://, redis://, rediss://, unix:// and redis+cluster://"
 

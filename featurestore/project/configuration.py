@@ -12,8 +12,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from featurestore.errors import ConfigurationError, InputError, closest_first
-from featurestore.online.shown import without_secrets
 from featurestore.timeline import parse_duration
+from featurestore.urls import without_secrets
 
 FILE_NAME = "featurestore.toml"
 _PREFIX = "FEATURESTORE_"
@@ -285,9 +285,9 @@ def _sentence(file: Path, environment: Mapping[str, str], fault: Mapping[str, ob
         return f"{given}: there is no setting '{key}'. Settings: {', '.join(names[:8])} and {len(names) - 8} more."
     if fault["type"] == "missing":
         return f"{path}: '{key}' is missing; add it, such as {key} = \"flights\"."
-    given = fault["input"]
-    shown = repr(without_secrets(given) if isinstance(given, str) and "@" in given else given)  # may be a URL
-    found = f", found {shown}" if not isinstance(given, dict) else ""
+    value = fault["input"]
+    shown = repr(without_secrets(value) if isinstance(value, str) and "@" in value else value)  # may be a URL
+    found = f", found {shown}" if not isinstance(value, dict) else ""
     return f"{path}: {key}: {str(fault['msg']).removeprefix('Value error, ')}{found}."
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurestore.errors import ConfigurationError
-from featurestore.online.shown import without_secrets
 from featurestore.registry.base import Registry
 from featurestore.timeline import Clock
+from featurestore.urls import without_secrets
 
 if TYPE_CHECKING:
     from featurestore.registry.database import Database

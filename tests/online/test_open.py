@@ -9,8 +9,8 @@ import pytest
 from featurestore.errors import ConfigurationError
 from featurestore.online.lmdb import LmdbOnlineStore
 from featurestore.online.open import open_online_store
-from featurestore.online.shown import without_secrets
 from featurestore.testing.online.records import read, record
+from featurestore.urls import without_secrets
 
 
 def test_an_lmdb_url_is_a_directory_below_the_root(tmp_path: Path) -> None:

@@ -198,3 +198,11 @@ def test_no_secret_is_kept_or_told(
     told += [*capfd.readouterr(), caplog.text, repr(made)]
     told += [path.read_bytes().decode("latin-1") for path in store.root.rglob("*") if path.is_file()]
     assert [text[:100] for text in told if secret in text] == []
+
+
+def test_a_key_expires_in_a_year_that_can_be_shown(keys: Keys) -> None:
+    with pytest.raises(InputError, match="after the year 9999"):
+        keys.create("far", ["push"], "ann", expires_at_us=253_402_300_800_000_000)
+    made, _ = keys.create("last", ["push"], "ann", expires_at_us=253_402_300_799_999_999)
+    assert made.expires_at_us is not None
+    assert format_instant(made.expires_at_us).startswith("9999-12-31")

@@ -90,6 +90,7 @@ def test_a_model_says_what_it_is_asked_with(ask: Asker) -> None:
 @pytest.mark.parametrize(
     ("question", "status", "said"),
     [
+        ({"inputs": [CUSTOMER, PRICE], "outputs": [{"name": "score"}] * 2}, 400, "asked for twice"),
         ({}, 400, "missing required field `inputs`"),
         ({"inputs": []}, 400, "have no rows"),
         ({"inputs": [CUSTOMER]}, 422, "is asked with customer, price, or with all of its inputs items, relative"),

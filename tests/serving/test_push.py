@@ -103,3 +103,29 @@ def test_a_push_stands_in_the_audit_log_without_its_rows(store: FeatureStore, tm
         {"route": "POST /push", "view": "purchases", "status": 200},
     ]
     assert "7.5" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("rows", "status"),
+    [([{f"c{number}": 1} for number in range(1_100)], 413), ([{**ROWS[0], "more": json.loads("[" * 90 + "]" * 90)}], 422)],
+)
+def test_rows_that_are_small_on_their_way_only_are_refused(
+    store: FeatureStore, rows: list[dict[str, object]], status: int
+) -> None:
+    answer = serving(store)("POST", "/v1/push/last", json={"rows": rows}, headers=_key(store))
+    assert answer.status_code == status, answer.text
+
+
+def test_a_limited_key_is_not_told_what_else_could_be_pushed_to(store: FeatureStore) -> None:
+    answer = serving(store)("POST", "/v1/push/nope", json={"rows": ROWS}, headers=_key(store, "last"))
+    assert (answer.status_code, "Available" in answer.text) == (403, False)
+
+
+def test_a_version_of_endless_digits_is_no_version(store: FeatureStore) -> None:
+    answer = serving(store)("POST", f"/v1/push/last@{'9' * 5_000}", json={"rows": ROWS}, headers=_key(store))
+    assert answer.status_code == 404
+
+
+def test_who_is_refused_does_not_fill_the_audit_log(store: FeatureStore, tmp_path: Path) -> None:
+    assert serving(store)("POST", f"/v1/push/{'a' * 60_000}", json={"rows": ROWS}).status_code == 403
+    assert max(path.stat().st_size for path in tmp_path.rglob("writes.jsonl")) < 1_000

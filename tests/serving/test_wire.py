@@ -118,3 +118,26 @@ def test_what_stands_between_server_and_gate_sees_the_answer(tmp_path: Path) -> 
     with running(tmp_path, FEATURESTORE_SERVING__CORS_ORIGINS="https://shop.example") as server:
         answered = said(server, ASK + LENGTH + b"origin: https://shop.example\r\n\r\n" + BODY)
     assert b"\r\naccess-control-allow-origin: https://shop.example\r\n" in answered
+
+
+def test_fields_behind_a_body_replace_none_before_it(server: Running) -> None:
+    chunked = b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(BODY), BODY)
+    for field in (b"host: 127.0.0.1", b"content-encoding: gzip", b"authorization: Bearer x"):
+        assert statuses(said(server, ASK + chunked + field + b"\r\n\r\n")) == [200]
+        other = ASK.replace(b"127.0.0.1", b"evil.example")
+        assert statuses(said(server, other + chunked + field + b"\r\n\r\n")) == [421]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        ASK + b"host: evil.example\r\n",
+        ASK.replace(b"127.0.0.1", b"evil.example") + b"Host: 127.0.0.1\r\n",
+        ASK + b"authorization: Bearer x\r\nAuthorization: Bearer y\r\n",
+        b"CONNECT 127.0.0.1:80 HTTP/1.1\r\nhost: 127.0.0.1\r\n",
+    ],
+)
+def test_a_head_that_can_be_read_in_two_ways_is_refused(server: Running, head: bytes) -> None:
+    answered = said(server, head + LENGTH + b"\r\n" + BODY)
+    assert statuses(answered) == [400]
+    assert b"two Host or Authorization headers" in answered

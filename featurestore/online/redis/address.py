@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from featurestore.errors import ConfigurationError, closest_first
-from featurestore.online.shown import without_secrets
+from featurestore.urls import without_secrets
 
 SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 

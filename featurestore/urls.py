@@ -1,4 +1,4 @@
-"""The URL of an online store as it may be shown."""
+"""The URL of a store as it may be shown."""
 
 from __future__ import annotations
 
