@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from featurestore.errors import InputError
 from featurestore.store import FeatureStore
+from featurestore.timeline import format_instant
 from serving.app import create_app, keys_of
 from serving.exchange import Answer, Request
 from serving.keys import GRANTED, Keys

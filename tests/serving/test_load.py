@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from featurestore.errors import ConfigurationError
@@ -10,7 +12,7 @@ from serving.errors import Refused
 from serving.exchange import Answer, Request
 from serving.load import Load
 from serving.routes import Route, Scope
-from serving.server import check_address
+from serving.server import check_address, serve
 
 ROUTE = Route("POST", "/work", Scope.FEATURES_READ, hot=lambda _: Answer(b"{}"))
 HEALTH = Route("GET", "/healthz", Scope.OPEN, hot=lambda _: Answer(b"{}"))
@@ -68,3 +70,14 @@ def test_an_address_that_others_reach_wants_keys_and_tls(settings: Serving, has_
 )
 def test_a_safe_address_is_served(settings: Serving, has_keys: bool) -> None:
     check_address(settings, has_keys=has_keys)
+
+
+@pytest.mark.parametrize("name", ["", "missing.pem", "junk.pem", "."])
+def test_tls_files_that_cannot_be_used_are_refused_before_it_serves(tmp_path: Path, name: str) -> None:
+    (tmp_path / "junk.pem").write_text("junk")
+    file = str(tmp_path / name) if name else ""
+    settings = Serving(host="0.0.0.0", port=0, tls_certificate=file, tls_key=file, require_keys=True)
+    announced: list[str] = []
+    with pytest.raises(ConfigurationError, match="cannot be used for TLS"):
+        serve(settings, announced.append)
+    assert announced == []

@@ -107,7 +107,10 @@ def test_a_push_stands_in_the_audit_log_without_its_rows(store: FeatureStore, tm
 
 @pytest.mark.parametrize(
     ("rows", "status"),
-    [([{f"c{number}": 1} for number in range(1_100)], 413), ([{**ROWS[0], "more": json.loads("[" * 90 + "]" * 90)}], 422)],
+    [
+        ([{f"c{number}": 1} for number in range(1_100)], 413),
+        ([{**ROWS[0], "more": json.loads("[" * 90 + "]" * 90)}], 422),
+    ],
 )
 def test_rows_that_are_small_on_their_way_only_are_refused(
     store: FeatureStore, rows: list[dict[str, object]], status: int
