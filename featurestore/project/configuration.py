@@ -81,7 +81,9 @@ class Serving(_Section):
         default=30.0, gt=0, description="A commit waits for other writers, and object stores take their time."
     )
     receive_seconds: float = Field(default=5.0, gt=0, description="A body of 1 MiB at 2 Mbit/s takes four seconds.")
-    drain_seconds: float = Field(default=10.0, gt=0, description="Five deadlines: whoever is being answered is done.")
+    drain_seconds: float = Field(
+        default=10.0, gt=0, le=3600, description="Five deadlines: whoever is being answered is done."
+    )
     body_bytes: int = Field(default=2**20, gt=0, description="1,000 entities of 1,000 bytes each.")
     store_threads: int = Field(
         default=16, ge=1, description="Requests that wait for Redis at once; at 0.5 ms each, 32,000 a second."

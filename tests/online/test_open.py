@@ -64,6 +64,8 @@ def test_another_url_is_refused_with_what_there_is(url: str, message: str, tmp_p
         ("redis://:s3?cret@host:1", "redis://..."),
         ("rediss://:s3cret@host?ca=a@b.pem", "rediss://..."),
         ("lmdb://data/a@b?c", "lmdb://data/a@b?c"),
+        ("redis:/:s3cret@host:1/0", "...@host:1/0"),
+        ("data/online", "data/online"),
     ],
 )
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:

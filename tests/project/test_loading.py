@@ -98,6 +98,11 @@ def test_a_view_and_an_on_demand_view_may_not_share_a_name(tmp_path: Path) -> No
     assert "is declared at feature_defs/a.py:5 too" in faults(tmp_path)[0]
 
 
+def test_a_service_may_not_have_the_name_of_a_view(tmp_path: Path) -> None:
+    write(tmp_path, a=HEAD + CUSTOMER + VIEW + 'service = FeatureService("last", features=[last])\n')
+    assert "'last' is declared at feature_defs/a.py:5 too; rename one." in faults(tmp_path)[0]
+
+
 def test_sql_that_cannot_be_used_is_a_fault_of_its_declaration(tmp_path: Path) -> None:
     random_rows = 'rows = SqlSource("rows", sql="SELECT *, random() AS r FROM purchases", inputs=[purchases], '
     write(tmp_path, a=HEAD + CUSTOMER + random_rows + 'event_timestamp="at")\n')
