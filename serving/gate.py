@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
-from serving.errors import Refused, error_answer, unavailable
+from serving.errors import Refused, bad_request, error_answer, unavailable
 from serving.exchange import EXCHANGE, REQUEST, Answer, Exchange, Request, messages_of
 from serving.load import Load
 from serving.routes import Match, Route, RouteTable
@@ -78,13 +78,16 @@ class Gate:
             await self._cold(scope, receive, send)
             return
         began = time.perf_counter()
-        request = Request(dict(scope["headers"]), query=scope["query_string"])
+        headers = dict(scope["headers"])
+        request = Request(headers, query=scope["query_string"])
         exchange: Exchange | None = scope.get("extensions", _NONE).get(EXCHANGE)
         if exchange is not None and not exchange.is_of(send):
             exchange = None
         match: Match | None = None
         passed_on: _Sent | None = None
         try:
+            if len(headers) < len(scope["headers"]):
+                _check_single([name for name, _ in scope["headers"]])
             match = self.table.find(scope["method"], scope["path"])
             request.path = match.path
             answer = await self._pass(match.route, request, exchange, receive)
@@ -141,6 +144,12 @@ class _Sent:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         return self._send(message)
+
+
+def _check_single(names: Sequence[bytes]) -> None:
+    """Refuse fields that stand twice and must not: a proxy may go by another one than we."""
+    if names.count(b"host") > 1 or names.count(b"authorization") > 1:
+        raise bad_request("The request has two Host or Authorization headers; send one.")
 
 
 def check_head(request: Request, limits: Limits) -> None:

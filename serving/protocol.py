@@ -43,9 +43,7 @@ _LONG = _ending(
 )
 _ENDLESS = _ending(b"413 Content Too Large", "TooLarge", "The body takes too many bytes to send; ask in smaller parts.")
 _WRONG = _ending(b"400 Bad Request", "BadRequest", "This is no HTTP/1.1 request.")
-_AMBIGUOUS = _ending(
-    b"400 Bad Request", "BadRequest", "The request has two Host or Authorization headers, or asks for a tunnel."
-)
+_TUNNEL = _ending(b"400 Bad Request", "BadRequest", "This server is no proxy; ask it for a path.")
 
 
 def _without_upgrade(data: bytes) -> bytes:
@@ -58,13 +56,7 @@ def _without_upgrade(data: bytes) -> bytes:
 
 
 class _HeadError(Exception):
-    """A head is too large, asks for a tunnel, or can be read in two ways."""
-
-
-def _is_ambiguous(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether a field that must stand once stands twice: another one may be read by a proxy than by us."""
-    names = [name for name, _ in headers]
-    return len(set(names)) < len(names) and (names.count(b"host") > 1 or names.count(b"authorization") > 1)
+    """A head is too large, or asks for a tunnel."""
 
 
 class WholeExchange:
@@ -173,24 +165,20 @@ class Protocol(HttpToolsProtocol):
         self._head_size = 0
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A field arrived; those behind a body are passed over: they must not replace what stands before it."""
-        if self._in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        """The head is whole; one that is too large, or names its host or its key twice, ends the parsing."""
+        """The head is whole; one that is too large, or asks for a tunnel, ends the parsing."""
         if self._may_be_long and self._size_of_head() > HEAD_BYTES:
             self._fault = _LONG
             raise _HeadError
-        if self.parser.get_method() == b"CONNECT" or _is_ambiguous(self.headers):
-            self._fault = _AMBIGUOUS
+        if self.parser.get_method() == b"CONNECT":
+            self._fault = _TUNNEL
             raise _HeadError
         self._in_head = False
         self._in_body = True
         self._body_size = 0
         self._stop_waiting()
         super().on_headers_complete()
+        self.headers = []  # for the fields behind the body: they must not replace what stands before it
         if self._is_ending:
             self.cycle.keep_alive = False
         self.scope["extensions"] = {EXCHANGE: WholeExchange(self.cycle)}  # type: ignore[dict-item]  # of our own kind

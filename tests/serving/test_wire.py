@@ -134,10 +134,15 @@ def test_fields_behind_a_body_replace_none_before_it(server: Running) -> None:
         ASK + b"host: evil.example\r\n",
         ASK.replace(b"127.0.0.1", b"evil.example") + b"Host: 127.0.0.1\r\n",
         ASK + b"authorization: Bearer x\r\nAuthorization: Bearer y\r\n",
-        b"CONNECT 127.0.0.1:80 HTTP/1.1\r\nhost: 127.0.0.1\r\n",
     ],
 )
 def test_a_head_that_can_be_read_in_two_ways_is_refused(server: Running, head: bytes) -> None:
     answered = said(server, head + LENGTH + b"\r\n" + BODY)
     assert statuses(answered) == [400]
     assert b"two Host or Authorization headers" in answered
+
+
+def test_who_asks_for_a_tunnel_is_told_that_there_is_none(server: Running) -> None:
+    answered = said(server, b"CONNECT 127.0.0.1:80 HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+    assert statuses(answered) == [400]
+    assert b"no proxy" in answered
